@@ -1,0 +1,98 @@
+// What can be decided about a change, why, and what came of it. Closed lists: `once --json`, `plan`, status, logs and
+// metrics use these words and no others.
+import type { Precondition } from './object.ts';
+
+/** Outcomes that end a change and leave a baseline. */
+export const settledOutcomes = [
+  'uploaded',
+  'recreated',
+  'copied',
+  'adopted',
+  'meta-updated',
+  'meta-deferred',
+  'touched',
+  'skipped-existing',
+  'skipped-not-newer',
+  'remote-newer',
+  'kept-remote',
+] as const;
+export type SettledOutcome = (typeof settledOutcomes)[number];
+
+/** Every outcome that a handled change can have. */
+export const outcomes = [
+  ...settledOutcomes,
+  'deleted',
+  'archived',
+  'unchanged',
+  'vanished',
+  'conflict',
+  'held',
+  'blocked',
+  'failed',
+  'retry',
+] as const;
+export type Outcome = (typeof outcomes)[number];
+
+/** Why an action was chosen. */
+export const reasons = [
+  'missing',
+  'new',
+  'changed',
+  'size-differs',
+  'content-differs',
+  'newer',
+  'older',
+  'same',
+  'exists',
+  'identical',
+  'times-only',
+  'deleted-locally',
+  'never-synced',
+  'remote-deleted',
+  'remote-changed',
+  'foreign',
+  'ambiguous',
+  'own-lost-answer',
+] as const;
+export type Reason = (typeof reasons)[number];
+
+export const conflictReasons = ['foreign', 'remote-changed', 'ambiguous', 'key-collision'] as const;
+export type ConflictReason = (typeof conflictReasons)[number];
+
+/** Why a path cannot be synced at all until something outside the daemon changes. */
+export const blockReasons = [
+  'name-not-utf8',
+  'key-too-long',
+  'key-not-portable',
+  'unreadable',
+  'symlink-loop',
+  'symlink-outside',
+  'fifo',
+  'socket',
+  'device',
+  'too-large',
+  'store-cannot-enforce',
+] as const;
+export type BlockReason = (typeof blockReasons)[number];
+
+/** What `decide` asks of the drain. */
+export type Action =
+  /** The facts do not suffice: look at the object, or compare the file's content, and decide again. */
+  | { readonly kind: 'look'; readonly at: 'remote' | 'content' }
+  | {
+      readonly kind: 'upload';
+      readonly precondition: Precondition;
+      readonly outcome: 'uploaded' | 'recreated';
+      readonly reason: Reason;
+    }
+  /** No request: the baseline takes the outcome. */
+  | {
+      readonly kind: 'settle';
+      readonly outcome: SettledOutcome;
+      readonly reason: Reason;
+      readonly owned: boolean;
+    }
+  /** No request and nothing to remember. */
+  | { readonly kind: 'drop'; readonly outcome: 'unchanged' | 'vanished'; readonly reason: Reason }
+  | { readonly kind: 'conflict'; readonly reason: ConflictReason }
+  | { readonly kind: 'block'; readonly reason: BlockReason };

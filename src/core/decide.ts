@@ -1,0 +1,225 @@
+// The heart of the program: facts + policy → action. Pure: the same facts give the same action, so `plan` and the
+// drain cannot disagree, and the tables in docs/semantics.md are its tests.
+//
+// The action carries its precondition, so what was decided is what S3 is asked to enforce. A failed precondition is
+// not an error: it is new facts (`remote`), and the question is put again.
+import { agreed, type Baseline } from './baseline.ts';
+import type { Action, Reason, SettledOutcome } from './action.ts';
+import { sameFingerprint, type FileState, type Local } from './file.ts';
+import type { ObjectState, Precondition, Remote } from './object.ts';
+import type { Compare, Policy } from './policy.ts';
+
+/**
+ * How the file's content compares: with the object where `remote` is known, else with the baseline.
+ * `incomparable`: there is no checksum that both sides have.
+ */
+export type Content = 'same' | 'different' | 'incomparable';
+
+export interface Facts {
+  readonly local: Local;
+  readonly baseline: Baseline | undefined;
+  /** Undefined: not looked at. Where a baseline agreed, the object is then assumed to be as it was. */
+  readonly remote: Remote | undefined;
+  /** Undefined: not compared. */
+  readonly content: Content | undefined;
+  /** An earlier try of this same change may have landed although its answer never came. */
+  readonly ownTryMayHaveLanded: boolean;
+}
+
+export interface Judgement {
+  readonly policy: Policy;
+  readonly compare: Compare;
+  /** How far clocks may differ before a time says anything. */
+  readonly toleranceMs: number;
+}
+
+/** Decides what brings the object in line with the file. */
+export function decide(facts: Facts, judgement: Judgement): Action {
+  if (facts.local.kind === 'file') return decideFile({ ...facts, file: facts.local.file }, judgement);
+  if (facts.local.kind === 'other' && blockedTypes.has(facts.local.type) && !facts.baseline) {
+    return { kind: 'block', reason: facts.local.type as 'fifo' | 'socket' | 'device' };
+  }
+  return decideAbsence(facts.baseline);
+}
+
+const blockedTypes: ReadonlySet<string> = new Set(['fifo', 'socket', 'device']);
+
+/** No regular file stands at the path. Deletes are kept: the object stays, and the baseline says that the file is gone. */
+function decideAbsence(baseline: Baseline | undefined): Action {
+  if (!baseline) return { kind: 'drop', outcome: 'vanished', reason: 'never-synced' };
+  if (baseline.gone) return { kind: 'drop', outcome: 'unchanged', reason: 'identical' };
+  return settle('kept-remote', 'deleted-locally', baseline.owned);
+}
+
+type FileFacts = Facts & { readonly file: FileState };
+
+function decideFile(facts: FileFacts, judgement: Judgement): Action {
+  const { baseline, remote, file } = facts;
+  if (remote) return reconcile(facts, remote, judgement);
+  if (!baseline) return create(judgement.policy);
+  if (!baseline.gone && sameFingerprint(baseline.file, file) && baseline.file.mode === file.mode) {
+    return { kind: 'drop', outcome: 'unchanged', reason: 'identical' };
+  }
+  if (!agreed(baseline)) {
+    // The object was left alone by decision. Only skip-existing stays with that whatever the file does.
+    return judgement.policy === 'skip-existing'
+      ? settle('skipped-existing', 'exists', baseline.owned)
+      : { kind: 'look', at: 'remote' };
+  }
+  return steady(facts, baseline, judgement);
+}
+
+/** No baseline and nothing known of the object: assume there is none, and have S3 refuse the write if there is. */
+function create(policy: Policy): Action {
+  return upload(policy === 'overwrite' ? anything : nothing, 'new');
+}
+
+/** The file changed since file and object agreed, and the object is assumed to be as it was. */
+function steady(facts: FileFacts, baseline: Baseline, judgement: Judgement): Action {
+  const { file } = facts;
+  if (file.size !== baseline.file.size) return modify(baseline, judgement.policy, 'size-differs');
+  switch (judgement.compare) {
+    case 'size':
+      return settle('touched', 'same', baseline.owned);
+    case 'size-and-time':
+      return file.mtimeNs === baseline.file.mtimeNs
+        ? settle('touched', 'same', baseline.owned)
+        : modify(baseline, judgement.policy, 'changed');
+    case 'aws':
+      return file.mtimeNs === baseline.file.mtimeNs
+        ? settle('touched', 'same', baseline.owned)
+        : modify(baseline, judgement.policy, 'newer');
+    case 'content':
+      if (facts.content === undefined && baseline.checksum) return { kind: 'look', at: 'content' };
+      return facts.content === 'same'
+        ? settle('touched', 'times-only', baseline.owned)
+        : modify(baseline, judgement.policy, 'changed');
+  }
+}
+
+function modify(baseline: Baseline, policy: Policy, reason: Reason): Action {
+  switch (policy) {
+    case 'overwrite':
+      return upload(anything, reason);
+    case 'skip-existing':
+      return settle('skipped-existing', 'exists', baseline.owned);
+    case 'if-unchanged':
+    case 'newer-wins':
+      return baseline.etag === undefined
+        ? { kind: 'look', at: 'remote' }
+        : upload({ kind: 'etag', etag: baseline.etag }, reason);
+  }
+}
+
+/** The object was looked at: first contact, or S3 refused a precondition. */
+function reconcile(facts: FileFacts, remote: Remote, judgement: Judgement): Action {
+  const known = facts.baseline && agreed(facts.baseline) ? facts.baseline : undefined;
+  if (remote.kind === 'absent') {
+    const precondition = judgement.policy === 'overwrite' ? anything : nothing;
+    return known
+      ? { kind: 'upload', precondition, outcome: 'recreated', reason: 'remote-deleted' }
+      : upload(precondition, 'missing');
+  }
+  const { object } = remote;
+  const relation = relate(facts, object, judgement);
+  switch (relation) {
+    case 'unknown-content':
+      return { kind: 'look', at: 'content' };
+    case 'unknown-object':
+      return { kind: 'look', at: 'remote' };
+    case 'same':
+      return facts.ownTryMayHaveLanded && object.mtimeNs === facts.file.mtimeNs
+        ? settle('uploaded', 'own-lost-answer', true)
+        : settle('adopted', 'same', judgement.policy === 'overwrite' || (known?.owned ?? false));
+    case 'size':
+    case 'newer':
+    case 'older':
+    case 'tie':
+      return settleDifference(relation, object, facts, known, judgement);
+  }
+}
+
+function settleDifference(
+  relation: 'size' | 'newer' | 'older' | 'tie',
+  object: ObjectState,
+  facts: FileFacts,
+  known: Baseline | undefined,
+  judgement: Judgement,
+): Action {
+  const reason = reasonOf[relation];
+  switch (judgement.policy) {
+    case 'overwrite':
+      return judgement.compare === 'aws' && relation === 'older'
+        ? settle('skipped-not-newer', 'older', true)
+        : upload(anything, reason);
+    case 'skip-existing':
+      return settle('skipped-existing', 'exists', known?.owned ?? false);
+    case 'if-unchanged':
+      // The object is still the one that we know: nobody else wrote, so the change is ours alone.
+      return known?.etag === object.etag
+        ? upload({ kind: 'etag', etag: object.etag }, reason)
+        : { kind: 'conflict', reason: known ? 'remote-changed' : 'foreign' };
+    case 'newer-wins':
+      switch (relation === 'size' ? compareTimes(facts.file, object, judgement.toleranceMs) : relation) {
+        case 'newer':
+          return upload({ kind: 'etag', etag: object.etag }, 'newer');
+        case 'older':
+          return settle('remote-newer', 'older', known?.owned ?? false);
+        case 'tie':
+          return { kind: 'conflict', reason: 'ambiguous' };
+      }
+  }
+}
+
+type Relation = 'same' | 'size' | 'newer' | 'older' | 'tie' | 'unknown-content' | 'unknown-object';
+
+const reasonOf = { size: 'size-differs', newer: 'newer', older: 'older', tie: 'content-differs' } as const;
+
+/** How file and object relate, or what must be looked at before that can be said. */
+function relate(facts: FileFacts, object: ObjectState, judgement: Judgement): Relation {
+  const { file, content } = facts;
+  if (file.size !== object.size) return 'size';
+  switch (judgement.compare) {
+    case 'size':
+      return 'same';
+    case 'aws':
+      // aws-cli: upload if the file's mtime is later than LastModified; never looks at metadata or content.
+      return file.mtimeNs > BigInt(object.lastModifiedMs) * 1_000_000n ? 'newer' : 'older';
+    case 'size-and-time':
+      return sameIfTied(compareTimes(file, object, judgement.toleranceMs));
+    case 'content':
+      if (content === undefined) return 'unknown-content';
+      if (content === 'same') return 'same';
+      // A listing tells neither stored checksum, nor encryption, nor mtime: its ETag can prove equality, not difference.
+      if (object.source === 'listing') return 'unknown-object';
+      return content === 'different'
+        ? compareTimes(file, object, judgement.toleranceMs)
+        : sameIfTied(compareTimes(file, object, judgement.toleranceMs));
+  }
+}
+
+function sameIfTied(times: 'newer' | 'older' | 'tie'): 'newer' | 'older' | 'same' {
+  return times === 'tie' ? 'same' : times;
+}
+
+/**
+ * Compares mtimes where the object carries its file's, else with LastModified. An upload is always later than the
+ * mtime of what it uploads, so against LastModified "older" says nothing: it counts as a tie.
+ */
+function compareTimes(file: FileState, object: ObjectState, toleranceMs: number): 'newer' | 'older' | 'tie' {
+  const tolerance = BigInt(toleranceMs) * 1_000_000n;
+  const other = object.mtimeNs ?? BigInt(object.lastModifiedMs) * 1_000_000n;
+  if (file.mtimeNs > other + tolerance) return 'newer';
+  return object.mtimeNs !== undefined && file.mtimeNs < other - tolerance ? 'older' : 'tie';
+}
+
+const anything: Precondition = { kind: 'none' };
+const nothing: Precondition = { kind: 'absent' };
+
+function upload(precondition: Precondition, reason: Reason): Action {
+  return { kind: 'upload', precondition, outcome: 'uploaded', reason };
+}
+
+function settle(outcome: SettledOutcome, reason: Reason, owned: boolean): Action {
+  return { kind: 'settle', outcome, reason, owned };
+}

@@ -1,0 +1,41 @@
+// Failures: every unsuccessful request or read is classified once, at the edge, and decided upon by its class only.
+
+/**
+ * - `transient`: network, 5xx, timeouts: the change is retried with backoff, without a limit of attempts
+ * - `throttled`: 503 SlowDown, 429: as transient, and concurrency is reduced
+ * - `route`: nothing on this route can work (wrong secret, no bucket, access denied): the route pauses, the change waits
+ * - `permanent`: this object cannot be written as asked: the change is `failed` until its file changes or `retry`
+ */
+export const failureClasses = ['transient', 'throttled', 'route', 'permanent'] as const;
+export type FailureClass = (typeof failureClasses)[number];
+
+/** An unsuccessful request with what a person needs to mend it. Expected outcomes (412, 404) are data, not failures. */
+export class Failure extends Error {
+  override readonly name = 'Failure';
+  readonly class: FailureClass;
+  /** S3's error code, or the system's (ECONNREFUSED). */
+  readonly code: string;
+  readonly status: number | undefined;
+  readonly requestId: string | undefined;
+  /** The request may have been carried out although its answer never came. */
+  readonly mayHaveLanded: boolean;
+
+  constructor(
+    message: string,
+    facts: {
+      class: FailureClass;
+      code: string;
+      status?: number | undefined;
+      requestId?: string | undefined;
+      mayHaveLanded?: boolean;
+      cause?: unknown;
+    },
+  ) {
+    super(message, { cause: facts.cause });
+    this.class = facts.class;
+    this.code = facts.code;
+    this.status = facts.status;
+    this.requestId = facts.requestId;
+    this.mayHaveLanded = facts.mayHaveLanded ?? false;
+  }
+}

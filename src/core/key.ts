@@ -1,0 +1,44 @@
+// Paths and keys. A path is relative to its folder, with `/`, never empty; a key is prefix + path, byte for byte:
+// no Unicode normalisation, no case folding, because both are distinct files on Linux and distinct keys in S3.
+import type { BlockReason } from './action.ts';
+
+/** S3's limit for a key, in bytes of UTF-8 (Amazon S3 user guide, "Naming Amazon S3 objects"). */
+export const keyBytesMax = 1024;
+
+export type KeyResult =
+  | { readonly kind: 'key'; readonly key: string }
+  | { readonly kind: 'blocked'; readonly reason: BlockReason };
+
+/** The key of a path, or why it cannot have one. */
+export function keyFor(prefix: string, path: string): KeyResult {
+  const key = prefix + path;
+  if (utf8Length(key) > keyBytesMax) return { kind: 'blocked', reason: 'key-too-long' };
+  // A lone surrogate cannot be sent as UTF-8: the SDK throws URIError on it.
+  if (!key.isWellFormed()) return { kind: 'blocked', reason: 'name-not-utf8' };
+  return { kind: 'key', key };
+}
+
+/** Directory part of a path: '' for the folder itself. */
+export function directoryOf(path: string): string {
+  const slash = path.lastIndexOf('/');
+  return slash === -1 ? '' : path.slice(0, slash);
+}
+
+/** Last segment of a path. */
+export function nameOf(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1);
+}
+
+/** Path of a name in a directory; the inverse of `directoryOf` and `nameOf`. */
+export function joinPath(directory: string, name: string): string {
+  return directory === '' ? name : `${directory}/${name}`;
+}
+
+function utf8Length(text: string): number {
+  let bytes = 0;
+  for (const character of text) {
+    const point = character.codePointAt(0) ?? 0;
+    bytes += point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
+  }
+  return bytes;
+}

@@ -1,0 +1,776 @@
+// Journal: the durable memory between what was seen and what is in S3.
+// Invariants:
+// - one change per (route, path) over all states, so at most one operation per key is under way
+// - a completion deletes its change only if nothing was observed since it was claimed; otherwise the path is looked at again
+// - no claim survives a crash: open returns claimed changes to pending
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import Database from 'better-sqlite3';
+import type { Baseline } from '../core/baseline.ts';
+import type { Fingerprint, Sighting } from '../core/file.ts';
+import { directoryOf, joinPath, nameOf } from '../core/key.ts';
+import type { Observation, Obstacle } from '../core/observation.ts';
+import { readyAtMs } from '../core/schedule.ts';
+import { baselineFromRow, rowFromBaseline, rowFromFingerprint, type BaselineRow } from './rows.ts';
+import { migrate } from './schema.ts';
+import { Uploads } from './uploads.ts';
+
+/** States in which a change waits for something other than time. */
+export const stuckStates = ['failed', 'conflict', 'blocked', 'held'] as const;
+export type StuckState = (typeof stuckStates)[number];
+
+/** A change taken to be handled. */
+export interface Claim {
+  readonly changeId: number;
+  readonly routeId: number;
+  readonly directoryId: number;
+  readonly path: string;
+  readonly generation: number;
+  /** Tries that failed before this one. */
+  readonly attempts: number;
+  readonly baseline: Baseline | undefined;
+}
+
+/** How the handling of a claim ended. */
+export type Completion = {
+  readonly claim: Claim;
+  readonly end:
+    /** Done. `baseline` replaces what was known; null forgets it; undefined leaves it. */
+    | { readonly kind: 'settled'; readonly baseline?: Baseline | null }
+    /** To be tried again at `readyAtMs`, counted as an attempt. */
+    | {
+        readonly kind: 'retry';
+        readonly readyAtMs: number;
+        readonly code: string;
+        readonly message: string;
+      }
+    /** Not the change's fault (route paused, file not at rest): back to pending, no attempt counted. */
+    | { readonly kind: 'released'; readonly readyAtMs: number }
+    | {
+        readonly kind: 'stuck';
+        readonly state: StuckState;
+        readonly code: string;
+        readonly message: string;
+        readonly seen: Sighting;
+      };
+};
+
+export interface RouteRow {
+  readonly routeId: number;
+  readonly folderId: number;
+  readonly destinationId: number;
+  readonly listedAtMs: number | undefined;
+}
+
+export interface RouteIdentity {
+  readonly folder: string;
+  readonly folderPath: string;
+  readonly destination: string;
+  /** Endpoint and bucket. */
+  readonly store: string;
+  /** Endpoint, bucket and prefix. */
+  readonly identity: string;
+  /** Policy and compare. */
+  readonly judgement: string;
+}
+
+export interface ListedObject {
+  readonly path: string;
+  readonly size: number;
+  readonly etag: string;
+  readonly lastModifiedMs: number;
+}
+
+export interface StuckChange {
+  readonly routeId: number;
+  readonly path: string;
+  readonly state: StuckState;
+  readonly code: string;
+  readonly message: string;
+  readonly sinceMs: number;
+}
+
+export interface RouteCounts {
+  readonly pending: number;
+  readonly claimed: number;
+  /** Pending changes whose last attempt failed. */
+  readonly retrying: number;
+  readonly failed: number;
+  readonly conflict: number;
+  readonly blocked: number;
+  readonly held: number;
+  readonly baselines: number;
+  /** When the change that waits longest was first seen. */
+  readonly oldestPendingMs: number | undefined;
+}
+
+/** File names in the state directory. */
+export function journalFile(stateDir: string): string {
+  return path.join(stateDir, 'journal.db');
+}
+
+export class Journal {
+  readonly uploads: Uploads;
+  readonly #database: Database.Database;
+  readonly #lock: Database.Database | undefined;
+  readonly #sql: ReturnType<typeof prepare>;
+
+  private constructor(database: Database.Database, lock: Database.Database | undefined) {
+    this.#database = database;
+    this.#lock = lock;
+    this.#sql = prepare(database);
+    this.uploads = new Uploads(database);
+  }
+
+  /**
+   * Opens the journal for writing, as the only process that does.
+   * @throws JournalInUse when another s3syncd holds it; Error on anything that makes it unusable
+   */
+  static open(stateDir: string): Journal {
+    fs.mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+    refuseNetworkFileSystem(stateDir);
+    const lock = takeLock(stateDir);
+    const database = new Database(journalFile(stateDir));
+    configure(database);
+    migrate(database);
+    const journal = new Journal(database, lock);
+    journal.#sql.returnClaims.run();
+    return journal;
+  }
+
+  /** Opens an existing journal to look into it, beside a daemon or without one. Undefined when there is none. */
+  static openReadOnly(stateDir: string): Journal | undefined {
+    const file = journalFile(stateDir);
+    if (!fs.existsSync(file)) return undefined;
+    const database = new Database(file, { readonly: true, fileMustExist: true });
+    if (database.pragma('user_version', { simple: true }) === 0) return undefined;
+    return new Journal(database, undefined);
+  }
+
+  /** A journal that exists in memory only: for `plan` before the first run. */
+  static inMemory(): Journal {
+    const database = new Database(':memory:');
+    migrate(database);
+    return new Journal(database, undefined);
+  }
+
+  close(): void {
+    if (!this.#database.readonly) this.#database.pragma('wal_checkpoint(TRUNCATE)');
+    this.#database.close();
+    this.#lock?.close();
+  }
+
+  /** Runs `work` as one durable transaction. */
+  transaction<T>(work: () => T): T {
+    return this.#database.transaction(work).immediate();
+  }
+
+  /**
+   * Makes the route known. What no longer holds is forgotten: another place has no baselines, another policy takes
+   * its decisions not to act again.
+   */
+  registerRoute(route: RouteIdentity): RouteRow {
+    return this.transaction(() => {
+      const sql = this.#sql;
+      const folderId = sql.upsertFolder.get(route.folder, route.folderPath)!;
+      const destinationId = sql.upsertDestination.get(route.destination, route.store)!;
+      const before = sql.findRoute.get(folderId, destinationId);
+      if (before && before.identity !== route.identity) {
+        for (const forget of sql.forgetRoute) forget.run(before.route_id);
+      } else if (before && before.judgement !== route.judgement) {
+        sql.forgetInaction.run(before.route_id);
+        sql.reopenConflicts.run(Date.now(), before.route_id);
+      }
+      const row = sql.upsertRoute.get(folderId, destinationId, route.identity, route.judgement)!;
+      return {
+        routeId: row.route_id,
+        folderId,
+        destinationId,
+        listedAtMs: row.listed_at ?? undefined,
+      };
+    });
+  }
+
+  /** The route's row if it is known and still the same place: for readers, who may not register. */
+  findRoute(route: RouteIdentity): RouteRow | undefined {
+    const row = this.#sql.findRouteByNames.get(route.folder, route.destination);
+    if (row?.identity !== route.identity) return undefined;
+    return {
+      routeId: row.route_id,
+      folderId: row.folder_id,
+      destinationId: row.destination_id,
+      listedAtMs: row.listed_at ?? undefined,
+    };
+  }
+
+  /**
+   * Remembers paths to look at, for every given route.
+   * @param settle how long a path that is being written is left alone
+   */
+  observe(
+    folderId: number,
+    routeIds: readonly number[],
+    observations: readonly Observation[],
+    settle: { settleMs: number; settleMaxMs: number },
+    nowMs: number,
+  ): void {
+    if (observations.length === 0) return;
+    const sql = this.#sql;
+    this.transaction(() => {
+      const generation = sql.nextGeneration.get()!;
+      for (const { directory, name, seen, routeIds: only } of observations) {
+        const directoryId = this.#directoryId(folderId, directory);
+        for (const routeId of only ?? routeIds) {
+          const firstSeenMs = sql.firstSeen.get(routeId, directoryId, name) ?? nowMs;
+          sql.observe.run({
+            routeId,
+            directoryId,
+            name,
+            generation,
+            nowMs,
+            firstSeenMs,
+            readyAtMs: observedReadyAt(seen, firstSeenMs, settle, nowMs),
+            ...seenRow(seen),
+          });
+        }
+      }
+    });
+  }
+
+  /** Remembers names that cannot be synced, and why. */
+  observeObstacles(
+    folderId: number,
+    routeIds: readonly number[],
+    obstacles: readonly Obstacle[],
+    nowMs: number,
+  ): void {
+    if (obstacles.length === 0) return;
+    const sql = this.#sql;
+    this.transaction(() => {
+      const generation = sql.nextGeneration.get()!;
+      for (const { directory, name, reason, message } of obstacles) {
+        const directoryId = this.#directoryId(folderId, directory);
+        for (const routeId of routeIds) {
+          sql.observeObstacle.run({
+            routeId,
+            directoryId,
+            name: typeof name === 'string' ? name : Buffer.from(name),
+            generation,
+            nowMs,
+            reason,
+            message,
+          });
+        }
+      }
+    });
+  }
+
+  /** Ends claims and takes the next ones, in one transaction: one fsync for both. Oldest first. */
+  turn(work: {
+    readonly completions: readonly Completion[];
+    readonly routeId: number;
+    readonly want: number;
+    readonly nowMs: number;
+  }): Claim[] {
+    if (work.completions.length === 0 && this.nextReadyAtMs(work.routeId) > work.nowMs) return [];
+    return this.transaction(() => {
+      for (const completion of work.completions) this.#complete(completion, work.nowMs);
+      return work.want > 0 ? this.#claim(work.routeId, work.want, work.nowMs) : [];
+    });
+  }
+
+  /** When the route's next pending change is ready; Infinity when none is pending. */
+  nextReadyAtMs(routeId: number): number {
+    return this.#sql.nextReadyAt.get(routeId) ?? Infinity;
+  }
+
+  /** Makes failed, conflicting and blocked changes of a route pending again. */
+  retry(routeId: number, nowMs: number): number {
+    return this.transaction(() => this.#sql.retry.run(nowMs, routeId).changes);
+  }
+
+  baseline(routeId: number, filePath: string): Baseline | undefined {
+    const row = this.#sql.baselineByPath.get(routeId, directoryOf(filePath), nameOf(filePath));
+    return row && baselineFromRow(row);
+  }
+
+  /** Stores one page of the first contact's listing. */
+  recordListing(routeId: number, objects: readonly ListedObject[]): void {
+    this.transaction(() => {
+      for (const object of objects) {
+        this.#sql.insertListed.run(routeId, object.path, object.size, object.etag, object.lastModifiedMs);
+      }
+    });
+  }
+
+  finishListing(routeId: number, nowMs: number): void {
+    this.#sql.finishListing.run(nowMs, routeId);
+  }
+
+  /** Empties a listing that was begun, or is used up. */
+  clearListing(routeId: number): void {
+    this.#sql.clearListed.run(routeId);
+  }
+
+  hasListing(routeId: number): boolean {
+    return this.#sql.anyListed.get(routeId) !== undefined;
+  }
+
+  listed(routeId: number, filePath: string): ListedObject | undefined {
+    const row = this.#sql.findListed.get(routeId, filePath);
+    return row && { path: filePath, size: row.size, etag: row.etag, lastModifiedMs: row.modified_at };
+  }
+
+  /** The store's capabilities as they were probed, and when. */
+  capabilities(destinationId: number): { json: string; probedAtMs: number } | undefined {
+    const row = this.#sql.capabilities.get(destinationId);
+    return row?.capabilities ? { json: row.capabilities, probedAtMs: row.probed_at ?? 0 } : undefined;
+  }
+
+  recordCapabilities(destinationId: number, json: string, nowMs: number): void {
+    this.#sql.recordCapabilities.run(json, nowMs, destinationId);
+  }
+
+  recordScan(folderId: number, nowMs: number): void {
+    this.#sql.recordScan.run(nowMs, folderId);
+  }
+
+  scannedAtMs(folderId: number): number | undefined {
+    return this.#sql.scannedAt.get(folderId) ?? undefined;
+  }
+
+  counts(routeId: number): RouteCounts {
+    const sql = this.#sql;
+    const stuck = new Map(sql.stuckCounts.all(routeId).map((row) => [row.state, row.count]));
+    const pending = sql.pendingCounts.get(routeId)!;
+    return {
+      pending: pending.pending,
+      retrying: pending.retrying,
+      claimed: sql.claimedCount.get(routeId)!,
+      failed: stuck.get('failed') ?? 0,
+      conflict: stuck.get('conflict') ?? 0,
+      blocked: stuck.get('blocked') ?? 0,
+      held: stuck.get('held') ?? 0,
+      baselines: sql.baselineCount.get(routeId)!,
+      oldestPendingMs: pending.oldest ?? undefined,
+    };
+  }
+
+  /** Changes that wait for a person, oldest first. */
+  stuck(routeId: number, limit: number): StuckChange[] {
+    return this.#sql.stuckChanges.all(routeId, limit).map((row) => ({
+      routeId,
+      path: joinPath(row.path, typeof row.name === 'string' ? row.name : displayBytes(row.name)),
+      state: row.state,
+      code: row.code ?? '',
+      message: row.message ?? '',
+      sinceMs: row.since_at,
+    }));
+  }
+
+  /** Pending changes whose last attempt failed, longest waiting first. */
+  retrying(routeId: number, limit: number) {
+    return this.#sql.retryingChanges.all(routeId, limit).map((row) => ({
+      path: joinPath(row.path, String(row.name)),
+      attempts: row.attempts,
+      code: row.code ?? '',
+      message: row.message ?? '',
+      sinceMs: row.since_at,
+      readyAtMs: row.ready_at,
+    }));
+  }
+
+  /** Moves the write-ahead log into the database without waiting for readers; for idle moments. */
+  checkpoint(): void {
+    this.#database.pragma('wal_checkpoint(PASSIVE)');
+  }
+
+  #claim(routeId: number, want: number, nowMs: number): Claim[] {
+    return this.#sql.claim.all(routeId, nowMs, want).map((row) => {
+      assert(typeof row.name === 'string', 'a name that is not UTF-8 is always blocked, never claimed');
+      const baseline = this.#sql.baseline.get(routeId, row.dir_id, row.name);
+      return {
+        changeId: row.change_id,
+        routeId,
+        directoryId: row.dir_id,
+        path: joinPath(this.#sql.directoryPath.get(row.dir_id)!, row.name),
+        generation: row.generation,
+        attempts: row.attempts,
+        baseline: baseline && baselineFromRow(baseline),
+      };
+    });
+  }
+
+  #complete({ claim, end }: Completion, nowMs: number): void {
+    const sql = this.#sql;
+    const { changeId, generation } = claim;
+    switch (end.kind) {
+      case 'settled': {
+        this.#recordBaseline(claim, end.baseline, nowMs);
+        const done = sql.deleteChange.run(changeId, generation).changes === 1;
+        if (!done) sql.lookAgain.run(nowMs, changeId);
+        return;
+      }
+      case 'retry':
+        sql.retryLater.run(end.readyAtMs, end.code, end.message, changeId);
+        return;
+      case 'released':
+        sql.release.run(end.readyAtMs, changeId);
+        return;
+      case 'stuck': {
+        const stuck = sql.markStuck.run({
+          changeId,
+          generation,
+          state: end.state,
+          code: end.code,
+          message: end.message,
+          ...seenRow(end.seen),
+        });
+        if (stuck.changes === 0) sql.lookAgain.run(nowMs, changeId);
+        return;
+      }
+    }
+  }
+
+  #recordBaseline(claim: Claim, baseline: Baseline | null | undefined, nowMs: number): void {
+    if (baseline === undefined) return;
+    const { routeId, directoryId } = claim;
+    const name = nameOf(claim.path);
+    if (baseline === null) this.#sql.deleteBaseline.run(routeId, directoryId, name);
+    else {
+      this.#sql.upsertBaseline.run({ routeId, directoryId, name, nowMs, ...rowFromBaseline(baseline) });
+    }
+    this.#sql.dropListed.run(routeId, claim.path);
+  }
+
+  #directoryId(folderId: number, directory: string): number {
+    const found = this.#sql.findDirectory.get(folderId, directory);
+    if (found !== undefined) return found;
+    const parentId = directory === '' ? null : this.#directoryId(folderId, directoryOf(directory));
+    return this.#sql.insertDirectory.get(folderId, parentId, directory)!;
+  }
+}
+
+/** Another process holds the state directory. */
+export class JournalInUse extends Error {
+  override readonly name = 'JournalInUse';
+}
+
+/**
+ * When an observed path is ready. A scan that finds a file at rest for longer than `settle` need not wait; a file
+ * that a scan sees being written waits as if its last write had been an event.
+ */
+function observedReadyAt(
+  seen: Sighting | undefined,
+  firstSeenMs: number,
+  settle: { settleMs: number; settleMaxMs: number },
+  nowMs: number,
+): number {
+  if (seen === undefined || seen === 'absent') return readyAtMs(nowMs, firstSeenMs, settle);
+  const touchedMs = Number((seen.ctimeNs > seen.mtimeNs ? seen.ctimeNs : seen.mtimeNs) / 1_000_000n);
+  const lastWriteMs = Math.min(touchedMs, nowMs);
+  return Math.max(nowMs, Math.min(lastWriteMs + settle.settleMs, firstSeenMs + settle.settleMaxMs));
+}
+
+function seenRow(seen: Sighting | undefined) {
+  if (seen === undefined) return { seenSize: null, seenMtimeNs: null, seenCtimeNs: null, seenIno: null };
+  if (seen === 'absent') return { seenSize: -1, seenMtimeNs: 0, seenCtimeNs: 0, seenIno: 0 };
+  const row = rowFromFingerprint(seen as Fingerprint);
+  return { seenSize: row.size, seenMtimeNs: row.mtime_ns, seenCtimeNs: row.ctime_ns, seenIno: row.ino };
+}
+
+/** Bytes that are not UTF-8 as a person can read and a shell's $'…' can take: `caf\xE9.txt`. */
+function displayBytes(bytes: Buffer): string {
+  return [...bytes]
+    .map((byte) =>
+      byte >= 0x20 && byte < 0x7f
+        ? String.fromCharCode(byte)
+        : `\\x${byte.toString(16).toUpperCase().padStart(2, '0')}`,
+    )
+    .join('');
+}
+
+/** SQLite's write-ahead log needs shared memory that all its users see: no network file system has it. */
+const networkFileSystems = new Map([
+  [0x6969, 'NFS'],
+  [0xff534d42, 'CIFS'],
+  [0xfe534d42, 'SMB'],
+  [0x01021997, '9p'],
+]);
+
+function refuseNetworkFileSystem(stateDir: string): void {
+  const kind = networkFileSystems.get(fs.statfsSync(stateDir).type);
+  if (kind === undefined) return;
+  throw new Error(
+    `state-dir ${stateDir} is on ${kind}, where a SQLite journal is not safe. Set state-dir to a local disk.`,
+  );
+}
+
+/** An exclusive lock on a database of its own: it dies with its process, and readers of the journal are not shut out. */
+function takeLock(stateDir: string): Database.Database {
+  const lock = new Database(path.join(stateDir, 'lock.db'), { timeout: 0 });
+  try {
+    lock.pragma('journal_mode = DELETE');
+    lock.exec('BEGIN EXCLUSIVE');
+    return lock;
+  } catch (error) {
+    lock.close();
+    if ((error as { code?: string }).code !== 'SQLITE_BUSY') throw error;
+    throw new JournalInUse(
+      `another s3syncd is using ${stateDir}. Stop it first, or give this one a state-dir of its own.`,
+      { cause: error },
+    );
+  }
+}
+
+/** The oldest SQLite without the WAL-reset corruption race of 3.7.0 to 3.51.2. */
+const sqliteVersionMin = [3, 51, 3] as const;
+
+function configure(database: Database.Database): void {
+  const version = database.prepare('SELECT sqlite_version()').pluck().get() as string;
+  const [major = 0, minor = 0, patch = 0] = version.split('.').map(Number);
+  const [minMajor, minMinor, minPatch] = sqliteVersionMin;
+  const number = (major * 1000 + minor) * 1000 + patch;
+  assert(
+    number >= (minMajor * 1000 + minMinor) * 1000 + minPatch,
+    `SQLite ${version} can corrupt a write-ahead log; ${sqliteVersionMin.join('.')} or newer is needed`,
+  );
+  database.pragma('auto_vacuum = INCREMENTAL'); // takes effect before the first table only
+  database.pragma('journal_mode = WAL');
+  database.pragma('synchronous = FULL'); // WAL's default NORMAL loses acknowledged commits in a power cut
+  database.pragma('wal_autocheckpoint = 4000'); // 16 MiB; 1000 costs 50 kB of writes per random update
+  database.pragma('journal_size_limit = 67108864');
+  database.pragma('busy_timeout = 5000');
+  database.pragma('foreign_keys = ON');
+  database.pragma('trusted_schema = OFF');
+  database.pragma('cell_size_check = ON');
+  database.pragma('temp_store = MEMORY');
+}
+
+function prepare(database: Database.Database) {
+  const integer = <P extends unknown[]>(sql: string) => database.prepare<P, number>(sql).pluck();
+  return {
+    upsertFolder: integer<[string, string]>(
+      `INSERT INTO folder (name, path) VALUES (?, ?)
+       ON CONFLICT (name) DO UPDATE SET path = excluded.path RETURNING folder_id`,
+    ),
+    upsertDestination: integer<[string, string]>(
+      `INSERT INTO destination (name, identity) VALUES (?, ?)
+       ON CONFLICT (name) DO UPDATE SET
+         capabilities = iif(identity = excluded.identity, capabilities, NULL),
+         identity = excluded.identity
+       RETURNING destination_id`,
+    ),
+    findRoute: database.prepare<
+      [number, number],
+      { route_id: number; identity: string; judgement: string }
+    >('SELECT route_id, identity, judgement FROM route WHERE folder_id = ? AND destination_id = ?'),
+    findRouteByNames: database.prepare<
+      [string, string],
+      {
+        route_id: number;
+        folder_id: number;
+        destination_id: number;
+        identity: string;
+        listed_at: number | null;
+      }
+    >(
+      `SELECT route_id, folder_id, destination_id, route.identity, listed_at
+       FROM route JOIN folder USING (folder_id) JOIN destination USING (destination_id)
+       WHERE folder.name = ? AND destination.name = ?`,
+    ),
+    upsertRoute: database.prepare<
+      [number, number, string, string],
+      { route_id: number; listed_at: number | null }
+    >(
+      `INSERT INTO route (folder_id, destination_id, identity, judgement) VALUES (?, ?, ?, ?)
+       ON CONFLICT (folder_id, destination_id) DO UPDATE SET
+         listed_at = iif(identity = excluded.identity, listed_at, NULL),
+         identity = excluded.identity,
+         judgement = excluded.judgement
+       RETURNING route_id, listed_at`,
+    ),
+    forgetRoute: [
+      database.prepare<[number]>('DELETE FROM baseline WHERE route_id = ?'),
+      database.prepare<[number]>('DELETE FROM change WHERE route_id = ?'),
+      database.prepare<[number]>('DELETE FROM listed WHERE route_id = ?'),
+      database.prepare<[number]>('DELETE FROM upload WHERE route_id = ?'),
+    ],
+    forgetInaction: database.prepare<[number]>(
+      `DELETE FROM baseline WHERE route_id = ? AND outcome IN ('skipped-existing', 'remote-newer')`,
+    ),
+    reopenConflicts: database.prepare<[number, number]>(
+      `UPDATE change SET state = 'pending', ready_at = ?, attempts = 0 WHERE route_id = ? AND state = 'conflict'`,
+    ),
+
+    findDirectory: integer<[number, string]>(
+      'SELECT dir_id FROM directory WHERE folder_id = ? AND path = ?',
+    ),
+    insertDirectory: integer<[number, number | null, string]>(
+      'INSERT INTO directory (folder_id, parent_id, path) VALUES (?, ?, ?) RETURNING dir_id',
+    ),
+    directoryPath: database
+      .prepare<[number], string>('SELECT path FROM directory WHERE dir_id = ?')
+      .pluck(),
+
+    nextGeneration: integer<[]>(
+      `INSERT INTO meta (key, value) VALUES ('generation', 1)
+       ON CONFLICT (key) DO UPDATE SET value = value + 1 RETURNING value`,
+    ),
+    firstSeen: integer<[number, number, string]>(
+      'SELECT first_seen_at FROM change WHERE route_id = ? AND dir_id = ? AND name = ?',
+    ),
+    // A conflict and a held delete stay as they are: only a person's answer ends them.
+    observe: database.prepare(
+      `INSERT INTO change (route_id, dir_id, name, state, generation, first_seen_at, ready_at, since_at,
+                           seen_size, seen_mtime_ns, seen_ctime_ns, seen_ino)
+       VALUES (@routeId, @directoryId, @name, 'pending', @generation, @firstSeenMs, @readyAtMs, @nowMs,
+               @seenSize, @seenMtimeNs, @seenCtimeNs, @seenIno)
+       ON CONFLICT (route_id, dir_id, name) DO UPDATE SET
+         state = iif(state IN ('failed', 'blocked'), 'pending', state),
+         generation = excluded.generation,
+         first_seen_at = excluded.first_seen_at,
+         ready_at = excluded.ready_at,
+         attempts = iif(state = 'claimed', attempts, 0),
+         seen_size = excluded.seen_size, seen_mtime_ns = excluded.seen_mtime_ns,
+         seen_ctime_ns = excluded.seen_ctime_ns, seen_ino = excluded.seen_ino`,
+    ),
+    observeObstacle: database.prepare(
+      `INSERT INTO change (route_id, dir_id, name, state, generation, ready_at, since_at, code, message)
+       VALUES (@routeId, @directoryId, @name, 'blocked', @generation, @nowMs, @nowMs, @reason, @message)
+       ON CONFLICT (route_id, dir_id, name) DO UPDATE SET
+         state = iif(state = 'claimed', state, 'blocked'),
+         code = excluded.code, message = excluded.message`,
+    ),
+
+    nextReadyAt: integer<[number]>(
+      `SELECT ready_at FROM change WHERE route_id = ? AND state = 'pending' ORDER BY ready_at LIMIT 1`,
+    ),
+    claim: database.prepare<
+      [number, number, number],
+      { change_id: number; dir_id: number; name: string | Buffer; generation: number; attempts: number }
+    >(
+      `UPDATE change SET state = 'claimed', claimed_generation = generation, first_seen_at = NULL
+       WHERE change_id IN (SELECT change_id FROM change
+                           WHERE route_id = ? AND state = 'pending' AND ready_at <= ?
+                           ORDER BY ready_at LIMIT ?)
+       RETURNING change_id, dir_id, name, generation, attempts`,
+    ),
+    returnClaims: database.prepare<[]>(`UPDATE change SET state = 'pending' WHERE state = 'claimed'`),
+    deleteChange: database.prepare<[number, number]>(
+      'DELETE FROM change WHERE change_id = ? AND generation = ?',
+    ),
+    lookAgain: database.prepare<[number, number]>(
+      `UPDATE change SET state = 'pending', attempts = 0, since_at = ?, code = NULL, message = NULL
+       WHERE change_id = ?`,
+    ),
+    retryLater: database.prepare<[number, string, string, number]>(
+      `UPDATE change SET state = 'pending', attempts = attempts + 1,
+                         ready_at = max(?, iif(generation = claimed_generation, 0, ready_at)),
+                         code = ?, message = ?
+       WHERE change_id = ?`,
+    ),
+    release: database.prepare<[number, number]>(
+      `UPDATE change SET state = 'pending',
+                         ready_at = max(?, iif(generation = claimed_generation, 0, ready_at))
+       WHERE change_id = ?`,
+    ),
+    markStuck: database.prepare(
+      `UPDATE change SET state = @state, code = @code, message = @message,
+                         seen_size = @seenSize, seen_mtime_ns = @seenMtimeNs,
+                         seen_ctime_ns = @seenCtimeNs, seen_ino = @seenIno
+       WHERE change_id = @changeId AND generation = @generation`,
+    ),
+    retry: database.prepare<[number, number]>(
+      `UPDATE change SET state = 'pending', ready_at = ?, attempts = 0
+       WHERE route_id = ? AND state IN ('failed', 'blocked') AND typeof(name) = 'text'`,
+    ),
+
+    baseline: database
+      .prepare<[number, number, string], BaselineRow>(
+        'SELECT * FROM baseline WHERE route_id = ? AND dir_id = ? AND name = ?',
+      )
+      .safeIntegers(),
+    baselineByPath: database
+      .prepare<[number, string, string], BaselineRow>(
+        `SELECT baseline.* FROM route JOIN directory USING (folder_id) JOIN baseline USING (route_id, dir_id)
+         WHERE route_id = ? AND directory.path = ? AND name = ?`,
+      )
+      .safeIntegers(),
+    upsertBaseline: database.prepare(
+      `INSERT OR REPLACE INTO baseline
+         (route_id, dir_id, name, outcome, owned, gone, size, mtime_ns, ctime_ns, ino, mode, uid, gid,
+          etag, version_id, checksum_algorithm, checksum, part_size, settled_at)
+       VALUES (@routeId, @directoryId, @name, @outcome, @owned, @gone, @size, @mtime_ns, @ctime_ns, @ino, @mode,
+               @uid, @gid, @etag, @version_id, @checksum_algorithm, @checksum, @part_size, @nowMs)`,
+    ),
+    deleteBaseline: database.prepare<[number, number, string]>(
+      'DELETE FROM baseline WHERE route_id = ? AND dir_id = ? AND name = ?',
+    ),
+
+    insertListed: database.prepare<[number, string, number, string, number]>(
+      'INSERT OR REPLACE INTO listed (route_id, path, size, etag, modified_at) VALUES (?, ?, ?, ?, ?)',
+    ),
+    findListed: database.prepare<[number, string], { size: number; etag: string; modified_at: number }>(
+      'SELECT size, etag, modified_at FROM listed WHERE route_id = ? AND path = ?',
+    ),
+    anyListed: integer<[number]>('SELECT 1 FROM listed WHERE route_id = ? LIMIT 1'),
+    dropListed: database.prepare<[number, string]>('DELETE FROM listed WHERE route_id = ? AND path = ?'),
+    clearListed: database.prepare<[number]>('DELETE FROM listed WHERE route_id = ?'),
+    finishListing: database.prepare<[number, number]>('UPDATE route SET listed_at = ? WHERE route_id = ?'),
+
+    capabilities: database.prepare<[number], { capabilities: string | null; probed_at: number | null }>(
+      'SELECT capabilities, probed_at FROM destination WHERE destination_id = ?',
+    ),
+    recordCapabilities: database.prepare<[string, number, number]>(
+      'UPDATE destination SET capabilities = ?, probed_at = ? WHERE destination_id = ?',
+    ),
+    recordScan: database.prepare<[number, number]>('UPDATE folder SET scanned_at = ? WHERE folder_id = ?'),
+    scannedAt: integer<[number]>('SELECT scanned_at FROM folder WHERE folder_id = ?'),
+
+    pendingCounts: database.prepare<[number], { pending: number; retrying: number; oldest: number | null }>(
+      `SELECT count(*) AS pending, coalesce(sum(attempts > 0), 0) AS retrying, min(since_at) AS oldest
+       FROM change WHERE route_id = ? AND state = 'pending'`,
+    ),
+    claimedCount: integer<[number]>(
+      `SELECT count(*) FROM change WHERE state = 'claimed' AND route_id = ?`,
+    ),
+    stuckCounts: database.prepare<[number], { state: StuckState; count: number }>(
+      `SELECT state, count(*) AS count FROM change
+       WHERE route_id = ? AND state NOT IN ('pending', 'claimed') GROUP BY state`,
+    ),
+    baselineCount: integer<[number]>('SELECT count(*) FROM baseline WHERE route_id = ?'),
+    stuckChanges: database.prepare<
+      [number, number],
+      {
+        path: string;
+        name: string | Buffer;
+        state: StuckState;
+        code: string | null;
+        message: string | null;
+        since_at: number;
+      }
+    >(
+      `SELECT directory.path, name, state, code, message, since_at
+       FROM change JOIN directory USING (dir_id)
+       WHERE route_id = ? AND state NOT IN ('pending', 'claimed') ORDER BY since_at, change_id LIMIT ?`,
+    ),
+    retryingChanges: database.prepare<
+      [number, number],
+      {
+        path: string;
+        name: string | Buffer;
+        attempts: number;
+        code: string | null;
+        message: string | null;
+        since_at: number;
+        ready_at: number;
+      }
+    >(
+      `SELECT directory.path, name, attempts, code, message, since_at, ready_at
+       FROM change JOIN directory USING (dir_id)
+       WHERE route_id = ? AND state = 'pending' AND attempts > 0 ORDER BY since_at, change_id LIMIT ?`,
+    ),
+  };
+}

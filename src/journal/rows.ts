@@ -1,0 +1,94 @@
+// Between SQL rows and core's types. Statements that return nanoseconds run with safe integers, so every integer of
+// their rows is a bigint.
+import type { Baseline } from '../core/baseline.ts';
+import type { SettledOutcome } from '../core/action.ts';
+import type { Fingerprint } from '../core/file.ts';
+import type { ChecksumAlgorithm } from '../core/object.ts';
+
+export interface BaselineRow {
+  name: string;
+  outcome: SettledOutcome;
+  owned: bigint;
+  gone: bigint;
+  size: bigint;
+  mtime_ns: bigint;
+  ctime_ns: bigint;
+  ino: bigint;
+  mode: bigint;
+  uid: bigint;
+  gid: bigint;
+  etag: string | null;
+  version_id: string | null;
+  checksum_algorithm: ChecksumAlgorithm | null;
+  checksum: string | null;
+  part_size: bigint | null;
+}
+
+export function baselineFromRow(row: BaselineRow): Baseline {
+  return {
+    outcome: row.outcome,
+    owned: row.owned === 1n,
+    gone: row.gone === 1n,
+    file: {
+      ...fingerprintFromRow(row),
+      dev: 0n,
+      mode: Number(row.mode),
+      uid: Number(row.uid),
+      gid: Number(row.gid),
+    },
+    ...(row.etag !== null && { etag: row.etag }),
+    ...(row.version_id !== null && { versionId: row.version_id }),
+    ...(row.checksum !== null &&
+      row.checksum_algorithm !== null && {
+        checksum: {
+          algorithm: row.checksum_algorithm,
+          value: row.checksum,
+          ...(row.part_size !== null && { partSize: Number(row.part_size) }),
+        },
+      }),
+  };
+}
+
+export function rowFromBaseline(baseline: Baseline) {
+  const { file, checksum } = baseline;
+  return {
+    outcome: baseline.outcome,
+    owned: baseline.owned ? 1 : 0,
+    gone: baseline.gone ? 1 : 0,
+    ...rowFromFingerprint(file),
+    mode: file.mode,
+    uid: file.uid,
+    gid: file.gid,
+    etag: baseline.etag ?? null,
+    version_id: baseline.versionId ?? null,
+    checksum_algorithm: checksum?.algorithm ?? null,
+    checksum: checksum?.value ?? null,
+    part_size: checksum?.partSize ?? null,
+  };
+}
+
+export interface FingerprintRow {
+  size: bigint;
+  mtime_ns: bigint;
+  ctime_ns: bigint;
+  ino: bigint;
+}
+
+export function fingerprintFromRow(row: FingerprintRow): Fingerprint {
+  return {
+    size: Number(row.size),
+    mtimeNs: row.mtime_ns,
+    ctimeNs: row.ctime_ns,
+    ino: BigInt.asUintN(64, row.ino),
+  };
+}
+
+/** SQLite's integers are signed: an inode number above 2^63 wraps, and comes back the same. */
+export function rowFromFingerprint(file: Fingerprint) {
+  return {
+    size: file.size,
+    mtime_ns: file.mtimeNs,
+    ctime_ns: file.ctimeNs,
+    ino: BigInt.asIntN(64, file.ino),
+  };
+}

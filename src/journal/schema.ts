@@ -1,0 +1,166 @@
+// The journal's tables, in SQL with the reason for each. State, not work: `baseline` is what file and object were when
+// they last agreed, `change` is one coalesced row per path that may need work. Everything else could be rebuilt by a scan.
+//
+// Units: columns ending in `_at` are milliseconds since 1970, `_ns` nanoseconds since 1970, sizes bytes.
+import type { Database } from 'better-sqlite3';
+
+/** Marks the file as ours ("s3sy"), so that a foreign database is refused instead of migrated. */
+export const applicationId = 0x73337379;
+
+const steps: readonly string[] = [
+  `
+  -- Facts about the journal itself: the generation counter.
+  CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value ANY NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  -- A watched root. Known by its name in the config, so that a moved root keeps its state.
+  CREATE TABLE folder (
+    folder_id  INTEGER PRIMARY KEY,
+    name       TEXT NOT NULL UNIQUE,
+    path       TEXT NOT NULL,
+    scanned_at INTEGER             -- end of the last complete scan
+  ) STRICT;
+
+  -- A place in S3 and what its store was found to enforce (JSON of Capabilities).
+  CREATE TABLE destination (
+    destination_id INTEGER PRIMARY KEY,
+    name           TEXT NOT NULL UNIQUE,
+    identity       TEXT NOT NULL,  -- endpoint and bucket: another one is another store, to be probed anew
+    capabilities   TEXT,
+    probed_at      INTEGER
+  ) STRICT;
+
+  -- One folder's way to one destination: the unit of baselines, changes and pauses.
+  CREATE TABLE route (
+    route_id       INTEGER PRIMARY KEY,
+    folder_id      INTEGER NOT NULL REFERENCES folder,
+    destination_id INTEGER NOT NULL REFERENCES destination,
+    identity       TEXT NOT NULL,  -- endpoint, bucket and prefix: when it changes, no baseline is true any more
+    judgement      TEXT NOT NULL,  -- policy and compare: when they change, decisions not to act are taken again
+    listed_at      INTEGER,        -- end of the first contact's listing
+    UNIQUE (folder_id, destination_id)
+  ) STRICT;
+
+  -- Directory paths, interned: halves the size of the tables below (one 51-byte path per file otherwise).
+  CREATE TABLE directory (
+    dir_id    INTEGER PRIMARY KEY,
+    folder_id INTEGER NOT NULL REFERENCES folder,
+    parent_id INTEGER REFERENCES directory,  -- null for the folder itself
+    path      TEXT NOT NULL,                 -- '' for the folder itself
+    UNIQUE (folder_id, path)
+  ) STRICT;
+  CREATE INDEX directory_by_parent ON directory (parent_id);
+
+  -- What both sides held when a path was last settled, decisions not to act included.
+  CREATE TABLE baseline (
+    route_id   INTEGER NOT NULL,
+    dir_id     INTEGER NOT NULL,
+    name       TEXT NOT NULL,
+    outcome    TEXT NOT NULL,
+    owned      INTEGER NOT NULL,
+    gone       INTEGER NOT NULL,
+    size       INTEGER NOT NULL,
+    mtime_ns   INTEGER NOT NULL,
+    ctime_ns   INTEGER NOT NULL,
+    ino        INTEGER NOT NULL,
+    mode       INTEGER NOT NULL,
+    uid        INTEGER NOT NULL,
+    gid        INTEGER NOT NULL,
+    etag       TEXT,
+    version_id TEXT,
+    checksum_algorithm TEXT,
+    checksum   TEXT,
+    part_size  INTEGER,
+    settled_at INTEGER NOT NULL,
+    PRIMARY KEY (route_id, dir_id, name)
+  ) STRICT, WITHOUT ROWID;
+
+  -- A path to look at. At most one row per (route, path) in all states; a row is deleted only by the completion that
+  -- saw its last generation, so an event during an upload always leads to another look.
+  CREATE TABLE change (
+    change_id  INTEGER PRIMARY KEY,
+    route_id   INTEGER NOT NULL,
+    dir_id     INTEGER NOT NULL,
+    name       ANY NOT NULL,       -- TEXT, or BLOB where the bytes are not UTF-8 (those are always blocked)
+    state      TEXT NOT NULL CHECK (state IN ('pending', 'claimed', 'failed', 'conflict', 'blocked', 'held')),
+    generation INTEGER NOT NULL,
+    claimed_generation INTEGER,
+    first_seen_at INTEGER,         -- first event since the last claim
+    ready_at   INTEGER NOT NULL,   -- settling, backoff and scheduled retries, all in one
+    attempts   INTEGER NOT NULL DEFAULT 0,
+    -- The file that this row is known to be about, so that a rescan does not ask again; size -1 when absent.
+    seen_size  INTEGER, seen_mtime_ns INTEGER, seen_ctime_ns INTEGER, seen_ino INTEGER,
+    since_at   INTEGER NOT NULL,   -- since when the path has not been in S3 as it is here
+    code       TEXT,               -- last failure, or reason of the state
+    message    TEXT,
+    UNIQUE (route_id, dir_id, name)
+  ) STRICT;
+  CREATE INDEX change_ready ON change (route_id, ready_at) WHERE state = 'pending';
+  CREATE INDEX change_claimed ON change (change_id) WHERE state = 'claimed';
+  CREATE INDEX change_stuck ON change (route_id, state) WHERE state NOT IN ('pending', 'claimed');
+  CREATE INDEX change_by_directory ON change (dir_id);
+
+  -- What the first contact's listing found, until the paths were settled against it.
+  CREATE TABLE listed (
+    route_id    INTEGER NOT NULL,
+    path        TEXT NOT NULL,
+    size        INTEGER NOT NULL,
+    etag        TEXT NOT NULL,
+    modified_at INTEGER NOT NULL,
+    PRIMARY KEY (route_id, path)
+  ) STRICT, WITHOUT ROWID;
+
+  -- A multipart upload under way. Bound to the file's fingerprint: parts of two states of a file never meet.
+  CREATE TABLE upload (
+    upload_row INTEGER PRIMARY KEY,
+    route_id   INTEGER NOT NULL,
+    dir_id     INTEGER NOT NULL,
+    name       TEXT NOT NULL,
+    key        TEXT NOT NULL,
+    upload_id  TEXT NOT NULL,
+    size       INTEGER NOT NULL,
+    mtime_ns   INTEGER NOT NULL,
+    ctime_ns   INTEGER NOT NULL,
+    ino        INTEGER NOT NULL,
+    part_size  INTEGER NOT NULL,
+    description TEXT NOT NULL,     -- digest of headers and tags: with others the upload starts anew
+    created_at INTEGER NOT NULL,
+    UNIQUE (route_id, dir_id, name)
+  ) STRICT;
+  CREATE TABLE upload_part (
+    upload_row  INTEGER NOT NULL REFERENCES upload ON DELETE CASCADE,
+    part_number INTEGER NOT NULL,
+    etag        TEXT NOT NULL,
+    checksum    TEXT,
+    PRIMARY KEY (upload_row, part_number)
+  ) STRICT, WITHOUT ROWID;
+  `,
+];
+
+/** The schema version that this program writes. */
+export const schemaVersion = steps.length;
+
+/**
+ * Brings the database to `schemaVersion`, one transaction per step.
+ * @throws Error when the file is of another program or of a newer version of this one
+ */
+export function migrate(database: Database): void {
+  const id = database.pragma('application_id', { simple: true });
+  const version = database.pragma('user_version', { simple: true }) as number;
+  if (version === 0) database.pragma(`application_id = ${applicationId}`);
+  else if (id !== applicationId) throw new Error(`${database.name} is not a journal of s3syncd`);
+  if (version > schemaVersion) {
+    throw new Error(
+      `${database.name} was written by a newer s3syncd (schema ${version}, this one knows ${schemaVersion}). ` +
+        'Install that version, or move the file away to start with an empty journal.',
+    );
+  }
+  steps.slice(version).forEach((step, index) => {
+    database.transaction(() => {
+      database.exec(step);
+      database.pragma(`user_version = ${version + index + 1}`);
+    })();
+  });
+}

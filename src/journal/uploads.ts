@@ -1,0 +1,122 @@
+// Multipart uploads under way, so that a restart goes on where the last one stopped.
+import type { Database } from 'better-sqlite3';
+import type { Fingerprint } from '../core/file.ts';
+import { directoryOf, nameOf } from '../core/key.ts';
+import { fingerprintFromRow, rowFromFingerprint, type FingerprintRow } from './rows.ts';
+
+export interface UploadPart {
+  readonly partNumber: number;
+  readonly etag: string;
+  /** Base64 of the part's checksum, in the destination's algorithm. */
+  readonly checksum?: string;
+}
+
+export interface UploadRecord {
+  readonly uploadRow: number;
+  readonly key: string;
+  readonly uploadId: string;
+  readonly file: Fingerprint;
+  readonly partSize: number;
+  /** Digest of the headers and tags that were given at its creation. */
+  readonly description: string;
+  readonly parts: readonly UploadPart[];
+}
+
+interface UploadRow extends FingerprintRow {
+  upload_row: bigint;
+  key: string;
+  upload_id: string;
+  part_size: bigint;
+  description: string;
+}
+
+export class Uploads {
+  readonly #database: Database;
+  readonly #sql: ReturnType<typeof prepare>;
+
+  constructor(database: Database) {
+    this.#database = database;
+    this.#sql = prepare(database);
+  }
+
+  find(routeId: number, path: string): UploadRecord | undefined {
+    const row = this.#sql.find.get(routeId, directoryOf(path), nameOf(path));
+    if (!row) return undefined;
+    const uploadRow = Number(row.upload_row);
+    return {
+      uploadRow,
+      key: row.key,
+      uploadId: row.upload_id,
+      file: fingerprintFromRow(row),
+      partSize: Number(row.part_size),
+      description: row.description,
+      parts: this.#sql.parts.all(uploadRow).map((part) => ({
+        partNumber: part.part_number,
+        etag: part.etag,
+        ...(part.checksum !== null && { checksum: part.checksum }),
+      })),
+    };
+  }
+
+  /** Remembers a new upload; the path must not have another one. */
+  begin(
+    routeId: number,
+    path: string,
+    upload: Omit<UploadRecord, 'uploadRow' | 'parts'>,
+    nowMs: number,
+  ): UploadRecord {
+    const uploadRow = this.#sql.insert.get({
+      routeId,
+      directory: directoryOf(path),
+      name: nameOf(path),
+      key: upload.key,
+      uploadId: upload.uploadId,
+      partSize: upload.partSize,
+      description: upload.description,
+      nowMs,
+      ...rowFromFingerprint(upload.file),
+    })!;
+    return { ...upload, uploadRow, parts: [] };
+  }
+
+  recordParts(uploadRow: number, parts: readonly UploadPart[]): void {
+    this.#database.transaction(() => {
+      for (const part of parts) {
+        this.#sql.insertPart.run(uploadRow, part.partNumber, part.etag, part.checksum ?? null);
+      }
+    })();
+  }
+
+  end(uploadRow: number): void {
+    this.#sql.remove.run(uploadRow);
+  }
+}
+
+function prepare(database: Database) {
+  return {
+    find: database
+      .prepare<[number, string, string], UploadRow>(
+        `SELECT upload.* FROM route JOIN directory USING (folder_id) JOIN upload USING (route_id, dir_id)
+         WHERE route_id = ? AND directory.path = ? AND name = ?`,
+      )
+      .safeIntegers(),
+    parts: database.prepare<
+      [number],
+      { part_number: number; etag: string; checksum: string | null }
+    >('SELECT part_number, etag, checksum FROM upload_part WHERE upload_row = ? ORDER BY part_number'),
+    insert: database
+      .prepare<[Record<string, unknown>], number>(
+        `INSERT INTO upload (route_id, dir_id, name, key, upload_id, size, mtime_ns, ctime_ns, ino, part_size,
+                             description, created_at)
+         SELECT @routeId, dir_id, @name, @key, @uploadId, @size, @mtime_ns, @ctime_ns, @ino, @partSize,
+                @description, @nowMs
+         FROM route JOIN directory USING (folder_id) WHERE route_id = @routeId AND directory.path = @directory
+         RETURNING upload_row`,
+      )
+      .pluck(),
+    insertPart: database.prepare<[number, number, string, string | null]>(
+      'INSERT OR REPLACE INTO upload_part (upload_row, part_number, etag, checksum) VALUES (?, ?, ?, ?)',
+    ),
+    remove: database.prepare<[number]>('DELETE FROM upload WHERE upload_row = ?'),
+  };
+}
