@@ -1,0 +1,84 @@
+// The effective configuration: what the rest of the program reads. Every value is present, expanded and validated;
+// durations are milliseconds, sizes bytes.
+import type { ChecksumAlgorithm } from '../core/object.ts';
+import type { Compare, DeleteMode, Policy, Preservable, SymlinkMode } from '../core/policy.ts';
+import type { Rule } from '../core/rules.ts';
+
+export interface Config {
+  /** Absolute path of the file that it was read from. */
+  readonly file: string;
+  /** Absolute. Holds the journal, its lock and the control socket; 0700; never inside a watched folder. */
+  readonly stateDir: string;
+  readonly logLevel: LogLevel;
+  /** What `{host}` stands for in prefixes and tags. */
+  readonly host: string;
+  readonly destinations: ReadonlyMap<string, DestinationConfig>;
+  /** In the order of the file. */
+  readonly folders: readonly FolderConfig[];
+}
+
+export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+/** Checksums that can be sent with an upload for S3 to verify and store. */
+export const checksumsSent = ['none', 'crc32', 'sha256', 'crc64nvme'] as const satisfies readonly (
+  | 'none'
+  | ChecksumAlgorithm
+)[];
+
+export interface DestinationConfig {
+  readonly name: string;
+  readonly bucket: string;
+  /** `{host}` is expanded already; `{folder}` is left for `routePrefix`. */
+  readonly prefix: string;
+  /** Absent: the SDK's own resolution ($AWS_REGION, profile). */
+  readonly region?: string;
+  readonly endpoint?: string;
+  readonly pathStyle: boolean;
+  /** From `${env:…}` or `${cred:…}` only. Absent: profile, role or the SDK's default chain. */
+  readonly credentials?: {
+    readonly accessKeyId: string;
+    readonly secretAccessKey: string;
+    readonly sessionToken?: string;
+  };
+  readonly profile?: string;
+  readonly roleArn?: string;
+  readonly externalId?: string;
+  readonly expectedBucketOwner?: string;
+  readonly requestPayer: boolean;
+  readonly accelerate: boolean;
+  readonly dualstack: boolean;
+  readonly fips: boolean;
+  /** PEM file with the certificate authority of a private endpoint. */
+  readonly caFile?: string;
+  /** What is computed over a body and sent for S3 to verify and store. */
+  readonly checksum: (typeof checksumsSent)[number];
+  /** Run a policy that the store cannot enforce by looking first: a race may then replace another's object. */
+  readonly unsafeEmulation: boolean;
+}
+
+export interface FolderConfig {
+  readonly name: string;
+  /** Absolute. */
+  readonly path: string;
+  /** Names of destinations, at least one, each once. */
+  readonly to: readonly string[];
+  readonly policy: Policy;
+  readonly compare: Compare;
+  readonly delete: DeleteMode;
+  readonly settleMs: number;
+  readonly settleMaxMs: number;
+  readonly rescanMs: number;
+  /** Gitignore patterns, relative to the folder. */
+  readonly exclude: readonly string[];
+  /** Gitignore patterns; when there are any, only files that match one are synced. */
+  readonly include: readonly string[];
+  readonly symlinks: SymlinkMode;
+  readonly preserve: readonly Preservable[];
+  readonly rules: readonly Rule[];
+}
+
+/** Prefix of the keys of one folder at one destination. */
+export function routePrefix(destination: DestinationConfig, folder: FolderConfig): string {
+  return destination.prefix.replaceAll('{folder}', folder.name);
+}

@@ -1,0 +1,63 @@
+// Loading: from a file's bytes to the effective configuration, or to everything that is wrong with it at once.
+import { hostname } from 'node:os';
+import { dirname, resolve } from 'node:path';
+import { checkConfig } from './check.ts';
+import type { Config } from './config.ts';
+import { parseConfig } from './document.ts';
+import { effectiveConfig, effectiveParts } from './effective.ts';
+import type { Environment } from './expand.ts';
+import { schemaProblems } from './issues.ts';
+import { inFileOrder } from './problem.ts';
+import type { Problem } from './problem.ts';
+import { readTextFile } from './text-file.ts';
+
+export type Loaded =
+  | { readonly kind: 'config'; readonly config: Config; readonly warnings: readonly Problem[] }
+  | {
+      readonly kind: 'problems';
+      readonly problems: readonly Problem[];
+      readonly warnings: readonly Problem[];
+    };
+
+// A thousand folders fit into 200 KB: what is larger is another file.
+const fileBytesMax = 1024 * 1024;
+
+/**
+ * Reads, validates and completes a config file. What is wrong is data: all problems at once, in the order of the file.
+ * @param file as it shall be named in problems; absolute or relative to the working directory
+ */
+export function loadConfig(file: string, env: Environment): Loaded {
+  const refuse = (message: string): Loaded => ({
+    kind: 'problems',
+    problems: [{ file, line: 1, column: 1, message }],
+    warnings: [],
+  });
+  const read = readTextFile(file, fileBytesMax);
+  if (read.kind === 'unreadable') return refuse(unreadable[read.code] ?? `cannot be read (${read.code})`);
+  if (read.text.trim() === '') return refuse('is empty; `s3syncd config schema` says what belongs here');
+
+  const document = parseConfig(file, read.text, env);
+  if (!document.readable) return { kind: 'problems', problems: inFileOrder(document.problems), warnings: [] };
+
+  const place = { file: resolve(file), directory: dirname(resolve(file)), host: hostname(), env };
+  const parts = effectiveParts(document, place);
+  const checked = checkConfig(document, parts);
+  const problems = inFileOrder([
+    ...document.problems,
+    ...schemaProblems(document),
+    ...parts.problems,
+    ...checked.problems,
+  ]);
+  const warnings = inFileOrder(checked.warnings);
+  if (problems.length > 0) return { kind: 'problems', problems, warnings };
+  return { kind: 'config', config: effectiveConfig(parts, place), warnings };
+}
+
+const unreadable: Readonly<Record<string, string>> = {
+  ENOENT: 'does not exist; name the config file with --config',
+  EACCES: 'cannot be read (EACCES); give this user the right to read it',
+  directory: 'is a directory; name the config file in it',
+  'not-a-file': 'is not a regular file',
+  'too-large': 'is larger than 1MiB; is this the config file?',
+  'not-utf8': 'is not UTF-8 text; save it as UTF-8',
+};

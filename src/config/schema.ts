@@ -1,0 +1,346 @@
+// Schema of the config file: which keys there are, what they mean and what they may hold. `config schema` prints it for
+// editors. Messages are predicates: the loader puts the value before them, `"5" is not a duration: …`.
+import * as z from 'zod';
+import { compares, deleteModes, policies, preservable, symlinkModes } from '../core/policy.ts';
+import type { DeleteMode } from '../core/policy.ts';
+import { storageClasses } from '../core/rules.ts';
+import { tagTemplates, templateProblem } from '../core/template.ts';
+import { checksumsSent, logLevels } from './config.ts';
+import { durationPattern, parseDuration } from './units.ts';
+
+/** Keys of the contract that this version cannot honour yet: refused by name rather than as a typing error. */
+export const plannedKeys: readonly string[] = [
+  'acl',
+  'bucket-key-enabled',
+  'expires',
+  'max-delete',
+  'object-lock',
+  'sse',
+  'sse-c-key',
+  'sse-kms-key-id',
+  'when',
+];
+const deleteModesSupported = ['keep'] as const satisfies readonly DeleteMode[];
+const plannedValues = (deleteModes as readonly string[]).filter((mode) => mode !== 'keep');
+
+/** A closed list; values that are planned are refused as such. */
+function oneOf<const Values extends readonly [string, ...string[]]>(values: Values) {
+  return z.enum(values, {
+    error: ({ input }) =>
+      typeof input === 'string' && plannedValues.includes(input)
+        ? `is not supported yet; use ${values.join(' or ')}`
+        : undefined,
+  });
+}
+
+const durationHelp = 'is not a duration; write a number with a unit, such as 500ms, 2s, 1h or 1h30m';
+const duration = () =>
+  z
+    .string({ error: ({ input }) => (typeof input === 'number' ? durationHelp : undefined) })
+    .regex(durationPattern, durationHelp)
+    .refine((text) => !durationPattern.test(text) || parseDuration(text) !== undefined, 'is too long');
+
+const text = () =>
+  z
+    .string()
+    .min(1, 'is empty; give it a value or remove the key')
+    // oxlint-disable-next-line no-control-regex
+    .regex(/^[^\u0000-\u001f\u007f]*$/, 'has a control character; remove it');
+
+const path = () =>
+  text().refine(
+    (value) => !value.startsWith('~'),
+    'begins with ~, which only a shell expands; write the whole path',
+  );
+
+const name = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/,
+    'is not a name; use letters, digits, ".", "_" and "-", at most 63, beginning with a letter or digit',
+  );
+
+const bucket = text().superRefine((value, context) => {
+  const problem = bucketProblem(value);
+  if (problem) context.addIssue(problem);
+});
+
+function bucketProblem(bucket: string): string | undefined {
+  if (bucket.startsWith('s3://') || bucket.includes('/')) {
+    return `is not a bucket; write its name alone${bucket.startsWith('s3://') ? ' without s3://' : ''} and what follows / as prefix`;
+  }
+  if (bucket.length < 3 || bucket.length > 63) return 'is not a bucket; a bucket has 3 to 63 characters';
+  if (!/^[a-z0-9.-]+$/.test(bucket)) {
+    return 'is not a bucket; a bucket has lower-case letters, digits, "-" and "." only';
+  }
+  if (!/^[a-z0-9].*[a-z0-9]$/.test(bucket))
+    return 'is not a bucket; a bucket begins and ends with a letter or digit';
+  if (bucket.includes('..')) return 'is not a bucket; a bucket has no two dots in a row';
+  if (/^\d+\.\d+\.\d+\.\d+$/.test(bucket))
+    return 'is not a bucket; a bucket does not look like an IP address';
+  if (/^(xn--|sthree-)/.test(bucket))
+    return 'is not a bucket; names that begin with xn-- or sthree- are reserved';
+  return undefined;
+}
+
+/** What a prefix may hold besides text. */
+const prefixTemplates = ['host', 'folder'] as const;
+
+const prefix = z.string().superRefine((value, context) => {
+  const problem = prefixProblem(value);
+  if (problem) context.addIssue(problem);
+});
+
+function prefixProblem(prefix: string): string | undefined {
+  if (prefix.startsWith('/')) return 'begins with /, which would be part of every key; remove it';
+  // oxlint-disable-next-line no-control-regex
+  if (/[\u0000-\u001f\u007f]/.test(prefix)) return 'has a control character; remove it';
+  if (!prefix.isWellFormed()) return 'is not valid Unicode';
+  if (/(^|\/)\.{1,2}(\/|$)/.test(prefix))
+    return 'has "." or ".." between slashes, which S3 clients disagree about; remove it';
+  if (prefix.includes('//')) return 'has // in it, an empty name between slashes; keep one /';
+  // The key's limit is 1,024 bytes: a prefix which leaves no room for paths is a mistake.
+  if (Buffer.byteLength(prefix) > 512)
+    return 'is longer than 512 bytes, which leaves too little of the 1,024 of a key';
+  return templateProblem(prefix, prefixTemplates);
+}
+
+const endpoint = text().superRefine((value, context) => {
+  const problem = endpointProblem(value);
+  if (problem) context.addIssue(problem);
+});
+
+function endpointProblem(endpoint: string): string | undefined {
+  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
+  if (!url || !/^https?:\/\//i.test(endpoint))
+    return 'is not a URL; write it as in https://s3.example.com:9000';
+  if (url.username !== '' || url.password !== '')
+    return 'has a user or password in it; use credentials instead';
+  if (url.search !== '' || url.hash !== '') return 'has a ? or # in it; write the address alone';
+  return undefined;
+}
+
+const secret = z
+  .string()
+  .regex(/^[\x21-\x7e]+$/, 'is empty or has a character that no key has (a space, a line break?)')
+  // For editors: the file itself holds the reference, never the secret.
+  .meta({ pattern: String.raw`^\$\{(env|cred):[A-Za-z0-9._-]+\}$` });
+
+const credentials = z.strictObject({
+  'access-key-id': secret.describe('Access key id. From ${env:NAME} or ${cred:NAME} only.'),
+  'secret-access-key': secret.describe('Secret access key. From ${env:NAME} or ${cred:NAME} only.'),
+  'session-token': secret
+    .optional()
+    .describe('Session token of temporary credentials. From ${env:NAME} or ${cred:NAME} only.'),
+});
+
+const flag = (description: string) => z.boolean().default(false).describe(description);
+
+/** One entry of `destinations`. */
+export const destinationSchema = z.strictObject({
+  bucket: bucket.describe('Name of the bucket. It must exist.'),
+  prefix: prefix
+    .default('')
+    .describe(
+      'What every key begins with, usually ending in "/". May hold {host} (the host name) and {folder} (the name of the folder).',
+    ),
+  region: text()
+    .regex(/^[A-Za-z0-9-]+$/, 'is not a region; write it as in eu-central-1')
+    .optional()
+    .describe('Region of the bucket. Default: $AWS_REGION, then the profile.'),
+  endpoint: endpoint.optional().describe('URL of an S3-compatible store. Default: Amazon S3.'),
+  'path-style': z
+    .boolean()
+    .optional()
+    .describe(
+      'Put the bucket into the path of URLs instead of the host name. Default: true when there is an endpoint, else false.',
+    ),
+  credentials: credentials
+    .optional()
+    .describe(
+      'Keys of this destination. Default: the profile or role, else the default chain of the AWS SDK.',
+    ),
+  profile: text().optional().describe('Profile of ~/.aws/config to use.'),
+  'role-arn': text()
+    .regex(
+      /^arn:[a-z0-9-]+:iam::[^:]*:role\/.+$/,
+      'is not the ARN of a role; write it as in arn:aws:iam::111122223333:role/backup',
+    )
+    .optional()
+    .describe('Role to assume.'),
+  'external-id': text().optional().describe('External id that the role asks for.'),
+  'expected-bucket-owner': z
+    .string({
+      error: ({ input }) =>
+        typeof input === 'number' ? 'is a number; put it in quotes, for leading zeros count' : undefined,
+    })
+    .regex(/^\d{12}$/, 'is not an account; an account has 12 digits')
+    .optional()
+    .describe('Account that must own the bucket: requests fail when it belongs to anybody else.'),
+  'request-payer': flag('Pay for the requests to a bucket whose owner does not.'),
+  accelerate: flag('Use S3 Transfer Acceleration.'),
+  dualstack: flag('Use endpoints that have IPv6 addresses too.'),
+  fips: flag('Use endpoints validated to FIPS 140.'),
+  'ca-file': path()
+    .optional()
+    .describe('PEM file with the certificate authority of a private endpoint; relative to the config file.'),
+  checksum: oneOf(checksumsSent)
+    .default('crc32')
+    .describe(
+      'Checksum that is sent with every upload for S3 to verify and store. none: for stores that refuse it.',
+    ),
+  'unsafe-emulation': flag(
+    'Run a policy that the store cannot enforce by looking first: a file may then replace what somebody else wrote in between.',
+  ),
+});
+
+const tagValue = z
+  .string({
+    error: ({ input }) =>
+      typeof input === 'number' || typeof input === 'boolean'
+        ? `is a ${typeof input}; put it in quotes`
+        : undefined,
+  })
+  .max(256, 'is longer than 256 characters, the limit of S3')
+  .superRefine((value, context) => {
+    const problem =
+      templateProblem(value, tagTemplates) ?? charactersProblem(value.replaceAll(/\{[^{}]*\}/g, ''));
+    if (problem) context.addIssue(problem);
+  });
+
+// The alphabet that S3 documents for tags.
+function charactersProblem(text: string): string | undefined {
+  const bad = /[^\p{L}\p{Z}\p{N}+\-=._:/@]/u.exec(text)?.[0];
+  if (bad === undefined) return undefined;
+  return `has ${JSON.stringify(bad)} in it; S3 allows letters, digits, spaces and + - = . _ : / @ in tags`;
+}
+
+const tagKey = z.string().superRefine((key, context) => {
+  const problem =
+    key === ''
+      ? 'is empty; give the tag a name'
+      : key.length > 128
+        ? 'is longer than 128 characters, the limit of S3'
+        : /^aws:/i.test(key)
+          ? 'begins with aws:, which is reserved; choose another name'
+          : charactersProblem(key);
+  if (problem) context.addIssue(problem);
+});
+
+// Names under which the daemon itself stores times and modes.
+const ownMetadata = ['mtime', 'mode', 'uid', 'gid'];
+
+const metadataKey = z.string().superRefine((key, context) => {
+  if (!/^[a-z0-9!#$%&'*+.^_`|~-]+$/i.test(key)) {
+    context.addIssue('is not a name for metadata; use letters, digits, "-" and "_" without x-amz-meta-');
+  } else if (/^x-amz-/i.test(key)) {
+    context.addIssue('begins with x-amz-, which is added by itself; remove it');
+  } else if (ownMetadata.includes(key.toLowerCase())) {
+    context.addIssue('is written by s3syncd itself; choose another name');
+  }
+});
+
+const headerText = () =>
+  text()
+    .regex(/^[\x20-\x7e]*$/, 'has a character that no header can hold; use ASCII')
+    .max(1024, 'is longer than 1,024 characters');
+
+/** One entry of `rules`. */
+export const ruleSchema = z.strictObject({
+  match: text().describe(
+    'Glob over the path within the folder: "*" stays within a directory, "**" crosses them, "{a,b}" is either.',
+  ),
+  'storage-class': oneOf(storageClasses).optional().describe('Storage class of the object.'),
+  tags: z
+    .record(tagKey, tagValue)
+    .optional()
+    .describe(
+      'Tags of the object, at most 10. Values may hold {ext}, {name}, {path}, {dir}, {host}, {folder} and {mtime:yyyy|MM|dd|HH}.',
+    ),
+  metadata: z
+    .record(metadataKey, headerText())
+    .optional()
+    .describe('User metadata (x-amz-meta-…), at most 2 KiB.'),
+  'content-type': headerText().optional().describe('Content-Type. Default: by the name of the file.'),
+  'content-encoding': headerText().optional().describe('Content-Encoding. The file is not transformed.'),
+  'content-disposition': headerText().optional().describe('Content-Disposition.'),
+  'content-language': headerText().optional().describe('Content-Language.'),
+  'cache-control': headerText().optional().describe('Cache-Control.'),
+});
+
+const patterns = () => z.union([z.string(), z.array(z.string())]);
+
+/** One entry of `folders`. */
+export const folderSchema = z.strictObject({
+  path: path().describe('Directory to keep in S3; relative to the config file.'),
+  to: z
+    .union([z.string(), z.array(z.string()).min(1, 'names no destination; name at least one')])
+    .describe('Name of the destination, or a list of names.'),
+  policy: oneOf(policies)
+    .default('overwrite')
+    .describe(
+      'Who wins when file and object differ. overwrite: the file. skip-existing: the object, whatever it holds. if-unchanged: the file, unless somebody else wrote the object. newer-wins: the newer one.',
+    ),
+  compare: oneOf(compares)
+    .default('content')
+    .describe(
+      'When a file and an object that was there before count as equal. content: same checksum. size-and-time, size: without reading the file. aws: as aws s3 sync does.',
+    ),
+  delete: oneOf(deleteModesSupported)
+    .default('keep')
+    .describe('What happens to the object of a file that was deleted. keep: nothing.'),
+  settle: duration().default('1s').describe('How long a file must be quiet before it is uploaded.'),
+  'settle-max': duration()
+    .default('60s')
+    .describe('After this time a file is uploaded although it still changes.'),
+  rescan: duration()
+    .default('1h')
+    .describe('How often the whole folder is scanned for what no event told of.'),
+  exclude: patterns().default([]).describe('Gitignore patterns of what is not synced.'),
+  include: patterns()
+    .default([])
+    .describe('Gitignore patterns; when there are any, only files that match one are synced.'),
+  symlinks: oneOf(symlinkModes)
+    .default('skip')
+    .describe(
+      'skip: symbolic links are not synced. follow: those that stay within the folder are synced as the file they point to.',
+    ),
+  preserve: z.array(oneOf(preservable)).default([]).describe('What is kept in metadata besides the time.'),
+  rules: z
+    .array(ruleSchema)
+    .default([])
+    .describe(
+      'What objects get besides their bytes. Every rule that matches applies; later ones win field by field.',
+    ),
+});
+
+/** The whole file. */
+export const configSchema = z
+  .strictObject({
+    version: z.literal(1).describe('Version of this format: 1.'),
+    'state-dir': path()
+      .optional()
+      .describe(
+        'Directory for the journal and its lock, outside every folder; relative to the config file. Default: $STATE_DIRECTORY.',
+      ),
+    log: z
+      .strictObject({
+        level: oneOf(logLevels).default('info').describe('Least important messages to write.'),
+      })
+      .prefault({})
+      .describe('What is logged.'),
+    destinations: z
+      .record(name, destinationSchema)
+      .refine((entries) => Object.keys(entries).length > 0, 'names no destination; add one')
+      .describe('Buckets to keep folders in, by a name of your choice.'),
+    folders: z
+      .record(name, folderSchema)
+      .refine((entries) => Object.keys(entries).length > 0, 'names no folder; add one')
+      .describe('Local directories to keep in S3, by a name of your choice.'),
+  })
+  .meta({ title: 's3syncd configuration' });
+
+export type DestinationInput = z.output<typeof destinationSchema>;
+export type FolderInput = z.output<typeof folderSchema>;
+export type RuleInput = z.output<typeof ruleSchema>;
+export type ConfigInput = z.output<typeof configSchema>;
