@@ -1,0 +1,466 @@
+// A local S3 server for demo, tests, fault injection and benchmarks: strict where S3 is strict, and atomic. The way of a request:
+// parse, find the operation, faults, signature, permission, body, handler, answer, log.
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createWriteStream, type WriteStream } from 'node:fs';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import { answerAdmin, adminPath } from './admin.ts';
+import { createAuthenticator, type Authentication, type Credential } from './auth.ts';
+import { readSegments } from './bodies.ts';
+import { newBucket } from './buckets.ts';
+import { bucketOf, type Answer, type Call } from './call.ts';
+import { S3Error, s3Error } from './errors.ts';
+import { createFaults, type Fault, type Faults } from './faults.ts';
+import type { LegacySwitch } from './legacy.ts';
+import { newLoggedRequest, type LoggedRequest } from './log.ts';
+import { findOperation, operations, requiredActions, type OperationName } from './operations.ts';
+import { memorySink, receiveBody } from './receive.ts';
+import { checkHeaders, checkKey, parseRequest, type S3Request } from './request.ts';
+import { Store } from './store.ts';
+import { document, element, errorDocument } from './xml.ts';
+
+export interface BucketOptions {
+  name: string;
+  versioning?: boolean;
+  objectLock?: boolean;
+}
+
+export interface S3ServerOptions {
+  /** 0, the default, takes a free one. */
+  port?: number;
+  /** A directory, or `memory` (the default). */
+  data?: string;
+  /** Memory only: keep sizes and checksums, not the bytes. */
+  discardBodies?: boolean;
+  buckets?: (string | BucketOptions)[];
+  accessKey?: string;
+  secretKey?: string;
+  /** Beside the one of accessKey and secretKey. */
+  credentials?: Credential[];
+  region?: string;
+  accountId?: string;
+  legacy?: LegacySwitch[];
+  /** False makes a benchmark's memory flat. */
+  keepRequests?: boolean;
+  keepHistory?: boolean;
+  /** One JSON line per request. */
+  requestLog?: string;
+  /** Serve /_s3-server/. */
+  admin?: boolean;
+  authorise?: Authorise;
+  now?: () => number;
+}
+
+export type Authorise = (action: string, bucket: string, key: string, accessKey: string) => boolean;
+
+export interface S3Server {
+  readonly endpoint: string;
+  readonly port: number;
+  readonly region: string;
+  readonly accessKey: string;
+  readonly secretKey: string;
+  readonly store: Store;
+  readonly faults: Faults;
+  /** Add and delete at will. */
+  readonly legacy: Set<LegacySwitch>;
+  /** By access key; add, replace and delete at will. */
+  readonly credentials: Map<string, Credential>;
+  readonly requests: readonly LoggedRequest[];
+  clearRequests(): void;
+  /** Requests by operation since the start or clearRequests(). */
+  counts(): Record<string, number>;
+  /** Resolves as soon as `isTrue`; it is asked whenever a request arrives or ends. */
+  until(isTrue: () => boolean): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Server> {
+  const region = options.region ?? 'us-east-1';
+  const accessKey = options.accessKey ?? 's3syncd';
+  const secretKey = options.secretKey ?? 's3syncd-secret';
+  const accountId = options.accountId ?? '111122223333';
+  const now = options.now ?? Date.now;
+  const keepRequests = options.keepRequests ?? true;
+  const legacy = new Set(options.legacy);
+  const faults = createFaults();
+  const credentials = new Map(
+    [{ accessKey, secretKey }, ...(options.credentials ?? [])].map((credential) => [
+      credential.accessKey,
+      credential,
+    ]),
+  );
+  const authenticate = createAuthenticator(credentials, region);
+  const store = new Store({
+    data: options.data ?? 'memory',
+    discardBodies: options.discardBodies ?? false,
+    keepHistory: options.keepHistory ?? true,
+  });
+  for (const bucket of options.buckets ?? []) addBucket(store, bucket, region, now());
+  const requestLog =
+    options.requestLog === undefined ? undefined : createWriteStream(options.requestLog, { flags: 'a' });
+
+  const isLogged = keepRequests || requestLog !== undefined;
+  const requests: LoggedRequest[] = [];
+  const counts = new Map<string, number>();
+  const waiting = new Set<() => void>();
+  const closing = new AbortController();
+  const requestIdPrefix = randomBytes(4).toString('hex').toUpperCase();
+  let requestNumber = 0;
+
+  function arrived(logged: LoggedRequest): void {
+    counts.set(logged.operation, (counts.get(logged.operation) ?? 0) + 1);
+    if (keepRequests) requests.push(logged);
+    for (const look of waiting) look();
+  }
+
+  function ended(logged: LoggedRequest, status: number, code?: string): void {
+    logged.status = status;
+    if (code !== undefined) logged.code = code;
+    requestLog?.write(`${JSON.stringify(logged)}\n`);
+    for (const look of waiting) look();
+  }
+
+  async function serve(
+    message: IncomingMessage,
+    response: ServerResponse,
+    expectsContinue: boolean,
+  ): Promise<void> {
+    const requestId = requestIdPrefix + (++requestNumber).toString(16).toUpperCase().padStart(8, '0');
+    const logged = newLoggedRequest(message, now(), isLogged);
+    let struck: Fault[] = [];
+    let answer: Answer;
+    try {
+      const request = parseRequest(message);
+      Object.assign(logged, { bucket: request.bucket, key: request.key });
+      if (isLogged) logged.query = Object.fromEntries(request.query);
+      const operation = findOperation(request);
+      logged.operation = operation;
+      struck = faults.match(operation, request.bucket, request.key);
+      logged.faults = struck.map(({ kind }) => kind);
+      arrived(logged);
+      answer =
+        (await faultBefore(struck, message, closing.signal)) ??
+        (await perform(
+          message,
+          response,
+          request,
+          operation,
+          logged,
+          clockOffsetMs(struck),
+          expectsContinue,
+        ));
+    } catch (error) {
+      if (logged.operation === 'Unknown') arrived(logged);
+      if (message.socket.destroyed) return ended(logged, 0);
+      answer = errorAnswer(error, message, requestId);
+      logged.code = errorCode(error);
+    }
+    const after = struck.find(({ kind }) => kind.startsWith('commit-then-'));
+    if (after?.kind === 'commit-then-drop') {
+      ended(logged, 0);
+      message.socket.destroy();
+      return;
+    }
+    if (after?.kind === 'commit-then-stall') {
+      await untilClosed(message.socket);
+      return ended(logged, 0);
+    }
+    if (after?.kind === 'commit-then-answer') answer = faultAnswer(after);
+    const headers: Record<string, string> = { 'x-amz-request-id': requestId, 'x-amz-id-2': requestId };
+    if (clockOffsetMs(struck) !== 0) headers['date'] = new Date(now() + clockOffsetMs(struck)).toUTCString();
+    ended(logged, answer.status, after?.code);
+    const truncated = struck.find(({ kind }) => kind === 'truncate-answer');
+    if (truncated !== undefined) sendTruncated(response, answer, headers, store, truncated.afterBytes ?? 0);
+    else await send(response, answer, headers, message.method === 'HEAD', store);
+  }
+
+  async function perform(
+    message: IncomingMessage,
+    response: ServerResponse,
+    request: S3Request,
+    name: OperationName,
+    logged: LoggedRequest,
+    offsetMs: number,
+    expectsContinue: boolean,
+  ): Promise<Answer> {
+    const nowMs = now() + offsetMs;
+    const authentication = authenticate(request, nowMs);
+    logged.accessKey = authentication.accessKey;
+    const operation = operations[name];
+    const call = newCall(request, authentication, nowMs);
+    checkHeaders(request.headers);
+    checkKey(request.key);
+    for (const action of requiredActions(name, call)) {
+      if (!call.may(action, request.bucket, request.key)) throw s3Error('AccessDenied');
+    }
+    if (operation.level !== 'service' && !operation.makesBucket) checkBucket(call);
+    const wantedAlgorithm = operation.prepare?.(call);
+    if (operation.body === undefined) return operation.handler(call);
+    if (expectsContinue) response.writeContinue();
+    const documentSink = operation.body === 'document' ? memorySink() : undefined;
+    call.body = await receiveBody(
+      message,
+      request,
+      authentication,
+      legacy,
+      () => documentSink ?? store.bodies.sink(),
+      wantedAlgorithm,
+    );
+    logged.bytes = call.body.size;
+    if (documentSink !== undefined) call.document = documentSink.bytes();
+    try {
+      return operation.handler(call);
+    } catch (error) {
+      if (operation.body === 'object') store.bodies.remove(call.body.segment.id);
+      throw error;
+    }
+  }
+
+  function newCall(request: S3Request, authentication: Authentication, nowMs: number): Call {
+    const { accessKey } = authentication;
+    return {
+      ...{ store, legacy, region, accountId, request },
+      headers: request.headers,
+      key: request.key,
+      requester: { accessKey, nowMs },
+      document: Buffer.alloc(0),
+      may: (action, bucket, key) => options.authorise?.(action, bucket, key, accessKey) ?? true,
+    };
+  }
+
+  function checkBucket(call: Call): void {
+    bucketOf(call);
+    for (const name of ['x-amz-expected-bucket-owner', 'x-amz-source-expected-bucket-owner']) {
+      const owner = call.headers[name];
+      if (owner !== undefined && owner !== accountId) throw s3Error('AccessDenied');
+    }
+  }
+
+  const http = createServer({ keepAliveTimeout: 75_000, requestTimeout: 0 });
+  const listener = (expectsContinue: boolean) => (message: IncomingMessage, response: ServerResponse) => {
+    if (options.admin && message.url?.startsWith(adminPath)) {
+      void answerAdmin(server, message, response);
+      return;
+    }
+    void serve(message, response, expectsContinue);
+  };
+  http.on('request', listener(false));
+  http.on('checkContinue', listener(true));
+  http.on('clientError', answerBrokenRequest);
+  http.listen(options.port ?? 0, '127.0.0.1');
+  await once(http, 'listening');
+  const { port } = http.address() as AddressInfo;
+
+  const server: S3Server = {
+    endpoint: `http://127.0.0.1:${port}`,
+    port,
+    region,
+    accessKey,
+    secretKey,
+    store,
+    faults,
+    legacy,
+    credentials,
+    requests,
+    clearRequests() {
+      requests.length = 0;
+      counts.clear();
+    },
+    counts: () => Object.fromEntries(counts),
+    until(isTrue) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const look = (): void => {
+        if (isTrue() && waiting.delete(look)) resolve();
+      };
+      waiting.add(look);
+      look();
+      return promise;
+    },
+    async close() {
+      closing.abort();
+      http.close();
+      http.closeAllConnections();
+      if (http.listening) await once(http, 'close');
+      await endLog(requestLog);
+      store.close();
+    },
+  };
+  return server;
+}
+
+function addBucket(store: Store, options: string | BucketOptions, region: string, nowMs: number): void {
+  const { name, versioning, objectLock } = typeof options === 'string' ? { name: options } : options;
+  if (store.bucket(name) !== undefined) return;
+  const bucket = newBucket(name, region, nowMs);
+  if (versioning || objectLock) bucket.versioning = 'Enabled';
+  if (objectLock) {
+    bucket.objectLock = true;
+    bucket.configuration['object-lock'] = document(
+      'ObjectLockConfiguration',
+      element('ObjectLockEnabled', 'Enabled'),
+    );
+  }
+  store.saveBucket(bucket);
+}
+
+/** An answer instead of the operation, if a fault wants that. */
+async function faultBefore(
+  struck: readonly Fault[],
+  message: IncomingMessage,
+  closing: AbortSignal,
+): Promise<Answer | undefined> {
+  for (const fault of struck) {
+    switch (fault.kind) {
+      case 'latency':
+        await delay(fault.ms, undefined, { signal: closing });
+        break;
+      case 'answer':
+        return faultAnswer(fault);
+      case 'error-document':
+        return { ...faultAnswer(fault), status: 200 };
+      case 'html':
+        return {
+          status: 200,
+          headers: { 'content-type': 'text/html' },
+          body: '<!DOCTYPE html><html><body>Please sign in to use this network.</body></html>',
+        };
+      case 'empty':
+        return { status: 200 };
+      case 'stall':
+        if (fault.afterBytes === undefined) {
+          message.resume();
+          await untilClosed(message.socket);
+          throw s3Error('IncompleteBody');
+        }
+        afterBytes(message, fault.afterBytes, () => message.pause());
+        break;
+      case 'reset-request':
+        afterBytes(message, fault.afterBytes ?? 0, () => message.socket.resetAndDestroy());
+        break;
+      case 'clock':
+      case 'commit-then-answer':
+      case 'commit-then-drop':
+      case 'commit-then-stall':
+      case 'truncate-answer':
+        break;
+    }
+  }
+  return undefined;
+}
+
+function afterBytes(message: IncomingMessage, limit: number, act: () => void): void {
+  let received = 0;
+  if (limit === 0) return act();
+  message.on('data', (chunk: Buffer) => {
+    received += chunk.length;
+    if (received >= limit) act();
+  });
+}
+
+async function untilClosed(socket: Socket): Promise<void> {
+  if (!socket.destroyed) await new Promise((resolve) => socket.once('close', resolve));
+}
+
+function clockOffsetMs(struck: readonly Fault[]): number {
+  return 1000 * (struck.find(({ kind }) => kind === 'clock')?.offsetSeconds ?? 0);
+}
+
+function faultAnswer(fault: Fault): Answer {
+  const { status = 500, code = 'InternalError', message = 'Injected fault', region, location } = fault;
+  const headers: Record<string, string> = { 'content-type': 'application/xml' };
+  if (region !== undefined) headers['x-amz-bucket-region'] = region;
+  if (location !== undefined) headers['location'] = location;
+  if (fault.retryAfterSeconds !== undefined) headers['retry-after'] = String(fault.retryAfterSeconds);
+  const details = region === undefined ? {} : { Region: region };
+  return { status, headers, body: errorDocument(code, message, '', 'FAULT', details) };
+}
+
+function errorCode(error: unknown): string {
+  return error instanceof S3Error ? error.code : 'InternalError';
+}
+
+function errorAnswer(error: unknown, message: IncomingMessage, requestId: string): Answer {
+  if (!(error instanceof S3Error)) {
+    console.error(error);
+    return errorAnswer(s3Error('InternalError', String(error)), message, requestId);
+  }
+  const { status, code, details, headers } = error;
+  if (status === 304) return { status, headers };
+  const resource = (message.url ?? '/').split('?', 1)[0]!;
+  const body = errorDocument(code, error.message, resource, requestId, details);
+  return { status, headers: { 'content-type': 'application/xml', ...headers }, body };
+}
+
+async function send(
+  response: ServerResponse,
+  answer: Answer,
+  extra: Record<string, string>,
+  isHead: boolean,
+  store: Store,
+): Promise<void> {
+  const { status, body } = answer;
+  const headers = { ...answer.headers, ...extra };
+  if (body === undefined || isHead || status === 304) {
+    if (status !== 204 && status !== 304) headers['content-length'] ??= '0';
+    response.writeHead(status, headers).end();
+    return;
+  }
+  if (typeof body === 'string') {
+    const bytes = Buffer.from(body);
+    headers['content-length'] = String(bytes.length);
+    response.writeHead(status, headers).end(bytes);
+    return;
+  }
+  response.writeHead(status, headers);
+  await store.whileReading(async () => {
+    const { segments, start, end } = body;
+    const chunks = readSegments(store.bodies, segments, start, end);
+    // A client that goes away in the middle is its own affair.
+    await pipeline(Readable.from(chunks, { objectMode: false }), response).catch(() => {});
+  });
+}
+
+function sendTruncated(
+  response: ServerResponse,
+  answer: Answer,
+  extra: Record<string, string>,
+  store: Store,
+  limit: number,
+): void {
+  const { body = '' } = answer;
+  const bytes =
+    typeof body === 'string'
+      ? Buffer.from(body)
+      : Buffer.concat([...readSegments(store.bodies, body.segments, body.start, body.end)]);
+  // At least one byte is missing, also when there is no body.
+  const length = Math.max(bytes.length, limit + 1);
+  response.writeHead(answer.status, { ...answer.headers, ...extra, 'content-length': String(length) });
+  response.write(bytes.subarray(0, limit));
+  response.flushHeaders();
+  response.socket?.end();
+}
+
+// A body that ends before Content-Length: the parser notices, not the handler.
+function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable || error.code === 'ECONNRESET') {
+    socket.destroy();
+    return;
+  }
+  const isShort = error.code === 'HPE_INVALID_EOF_STATE';
+  const cause = s3Error(isShort ? 'IncompleteBody' : 'InvalidRequest', isShort ? undefined : error.message);
+  const body = errorDocument(cause.code, cause.message, '', 'NONE', {});
+  socket.end(
+    `HTTP/1.1 400 Bad Request\r\nContent-Type: application/xml\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
+      `Connection: close\r\n\r\n${body}`,
+  );
+}
+
+async function endLog(log: WriteStream | undefined): Promise<void> {
+  if (log === undefined) return;
+  log.end();
+  await once(log, 'close');
+}
