@@ -1,0 +1,461 @@
+// One folder in the watch thread: its watcher, its scans and its root, and what of them the main thread hears.
+//
+// Order at the start of a session (a root that is there): the watcher first, then a scan of everything, so that nothing
+// falls between. Whatever shakes the watcher (an error, a suspected overflow, a root that went away) ends in a scan of
+// everything, because only a scan knows what was missed.
+import type { Known } from '../journal/known.ts';
+import { networkFileSystem, watchFailureReason } from './limits.ts';
+import { Marks } from './marks.ts';
+import type { FromWatch, RootState, WatchedFolder } from './messages.ts';
+import { Outbox, type Batch } from './outbox.ts';
+import { lookAtRoot, type RootLook } from './root.ts';
+import { RootUnreadable, scan, wholeFolder, type Extent, type Findings, type ScanCounts } from './scan.ts';
+import { ScanQueue } from './scan-queue.ts';
+import { Selection, ignoreFileName } from './selection.ts';
+import type { Watcher } from './watcher.ts';
+
+/** Everything that takes time, so that tests can take less of it. */
+export interface Pace {
+  /** Events of so long become one batch. */
+  readonly collectMs: number;
+  readonly rootLookMs: number;
+  /** A folder that cannot be watched is scanned this often, but at most a tenth of the time. */
+  readonly pollMinMs: number;
+  /** After so long a failed watcher is tried again; doubled each time. */
+  readonly rewatchMs: number;
+  /** Between a suspicion and the new watcher: a burst is waited out. */
+  readonly suspicionMs: number;
+}
+
+export const usualPace: Pace = {
+  collectMs: 50,
+  rootLookMs: 5_000,
+  pollMinMs: 5_000,
+  rewatchMs: 60_000,
+  suspicionMs: 1_000,
+};
+
+const rewatchMaxMs = 3_600_000;
+const batchMax = 1_000;
+/** setTimeout's longest. */
+const timeoutMaxMs = 2 ** 31 - 1;
+
+/** What lasts as long as a root stays where it is. */
+interface Session {
+  readonly root: string;
+  readonly identity: string;
+  ended: boolean;
+  /** Another directory may stand in the root's place; cleared by a scan that finds most of what the journal knows. */
+  inDoubt: boolean;
+  watcher: Watcher | undefined;
+  /** Why the folder is polled. */
+  readonly degradedFor: Set<string>;
+  rewatchAtMs: number;
+  rewatchMs: number;
+}
+
+export class FolderWatch {
+  readonly #folder: WatchedFolder;
+  readonly #known: Known;
+  readonly #post: (message: FromWatch) => void;
+  readonly #countEvent: () => void;
+  readonly #pace: Pace;
+  readonly #selection: Selection;
+  readonly #outbox: Outbox;
+  readonly #marks = new Marks();
+  readonly #scans = new ScanQueue();
+  readonly #reported = new Set<string>();
+  #watch = false;
+  #session: Session | undefined;
+  #stopped = false;
+  /** The first root of this run: what the journal knows belongs to it. */
+  #home: string | undefined;
+  #rootTold: RootState = 'ok';
+  #degradedTold = '';
+  #closing: Promise<void> = Promise.resolve();
+  #collecting: NodeJS.Timeout | undefined;
+  #flushing = false;
+  #scanning = false;
+  #rootTimer: NodeJS.Timeout | undefined;
+  #scanTimer: NodeJS.Timeout | undefined;
+  #rewatchTimer: NodeJS.Timeout | undefined;
+
+  constructor(
+    folder: WatchedFolder,
+    parts: {
+      readonly known: Known;
+      readonly post: (message: FromWatch) => void;
+      /** Told of every event of the system. */
+      readonly countEvent?: () => void;
+      readonly pace?: Pace;
+    },
+  ) {
+    this.#folder = folder;
+    this.#known = parts.known;
+    this.#post = parts.post;
+    this.#countEvent = parts.countEvent ?? (() => undefined);
+    this.#pace = parts.pace ?? usualPace;
+    this.#selection = new Selection(folder);
+    this.#outbox = new Outbox(folder.folderId, parts.post);
+  }
+
+  /** @param watch false: scan once, then only when asked */
+  start(watch: boolean): void {
+    this.#watch = watch;
+    this.#rootIsHere();
+    if (watch) this.#rootTimer = setInterval(() => this.#rootIsHere(), this.#pace.rootLookMs);
+  }
+
+  /** Scans everything as soon as possible. */
+  scan(): void {
+    if (this.#rootIsHere()) this.#requestScan(wholeFolder, 0);
+  }
+
+  acknowledge(batch: number): void {
+    this.#outbox.acknowledge(batch);
+  }
+
+  /** Events may be missing, and directories of which nobody heard are not watched: only a new watcher knows them all. */
+  suspectOverflow(): void {
+    this.#rewatchSoon();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearInterval(this.#rootTimer);
+    this.#endSession();
+    await this.#closing;
+    this.#known.close();
+  }
+
+  // Root
+
+  /** Looks at the root, and begins or ends the session that depends on it. True while a session goes on. */
+  #rootIsHere(): boolean {
+    if (this.#stopped) return false;
+    const look = lookAtRoot(this.#folder.name, this.#folder.path);
+    if (
+      look.state === 'ok' &&
+      look.identity === this.#session?.identity &&
+      look.path === this.#session.root
+    ) {
+      return true;
+    }
+    this.#endSession();
+    if (look.state === 'ok') this.#beginSession(look);
+    else this.#tellRoot(look.state, look.message);
+    return false;
+  }
+
+  #beginSession(look: Extract<RootLook, { state: 'ok' }>): void {
+    this.#home ??= look.identity;
+    const replaced = look.identity !== this.#home;
+    // One that was missing may have come back under the same number, but empty: ext4 uses them again at once.
+    const inDoubt = replaced || this.#rootTold === 'missing' || this.#rootTold === 'replaced';
+    if (replaced) this.#tellReplaced();
+    const session: Session = {
+      root: look.path,
+      identity: look.identity,
+      ended: false,
+      inDoubt,
+      watcher: undefined,
+      degradedFor: new Set(),
+      rewatchAtMs: 0,
+      rewatchMs: this.#pace.rewatchMs,
+    };
+    this.#session = session;
+    if (!inDoubt) this.#tellRoot('ok', `folder "${this.#folder.name}": ${this.#folder.path} can be read`);
+    if (this.#watch) void this.#startWatching(session);
+    else this.#requestScan(wholeFolder, 0);
+  }
+
+  #endSession(): void {
+    const session = this.#session;
+    if (!session) return;
+    session.ended = true;
+    this.#session = undefined;
+    this.#marks.clear();
+    this.#scans.clear();
+    clearTimeout(this.#collecting);
+    clearTimeout(this.#scanTimer);
+    clearTimeout(this.#rewatchTimer);
+    this.#collecting = this.#rewatchTimer = undefined;
+    this.#closeWatcher(session);
+  }
+
+  #tellRoot(state: RootState, message: string): void {
+    if (state === this.#rootTold) return;
+    this.#rootTold = state;
+    this.#post({ kind: 'root', folderId: this.#folder.folderId, state, message });
+  }
+
+  #tellReplaced(): void {
+    const { name, path } = this.#folder;
+    this.#tellRoot(
+      'replaced',
+      `folder "${name}": another directory stands at ${path} (unmounted, or mounted over?). ` +
+        'What is there is synced, nothing is deleted. If it is meant to be there, restart s3syncd',
+    );
+  }
+
+  // Watching
+
+  async #startWatching(session: Session): Promise<void> {
+    const unwatchable = unwatchableReason(session.root);
+    if (unwatchable !== undefined) session.degradedFor.add(unwatchable);
+    else {
+      // Not before it is needed: `once` saves the memory.
+      const { openWatcher } = await import('./watcher.ts');
+      // The old handles first: two watchers of a path share one, and it may be dead.
+      await this.#closing;
+      if (session.ended) return;
+      session.degradedFor.clear();
+      const watcher = openWatcher(session.root, this.#selection, {
+        mark: (directory, name) => this.#mark(session, directory, name),
+        scan: (extent) => this.#onEvent(session, () => this.#requestScan(extent)),
+        count: this.#countEvent,
+        rootChanged: () => this.#onEvent(session, () => this.#rootChanged(session)),
+        failed: (error) => this.#onEvent(session, () => this.#watchFailed(session, error)),
+      });
+      session.watcher = watcher;
+      await watcher.ready;
+      if (session.ended || session.watcher !== watcher) return;
+    }
+    this.#tellDegraded(session);
+    this.#post({ kind: 'watching', folderId: this.#folder.folderId });
+    this.#requestScan(wholeFolder, 0);
+  }
+
+  #closeWatcher(session: Session): void {
+    const { watcher } = session;
+    session.watcher = undefined;
+    if (watcher) this.#closing = Promise.all([this.#closing, watcher.close()]).then(() => undefined);
+  }
+
+  #onEvent(session: Session, act: () => void): void {
+    if (!session.ended) act();
+  }
+
+  #mark(session: Session, directory: string, name: string): void {
+    if (session.ended) return;
+    if (name === ignoreFileName) {
+      // What is watched changes with it; what is not synced any more, at once.
+      this.#selection.enter(session.root, directory);
+      this.#rewatchSoon();
+    }
+    if (this.#scans.covers(directory) || this.#selection.excludes(directory, name, false)) return;
+    if (this.#marks.add(directory, name)) this.#collect();
+    else this.#requestScan({ path: directory, depth: 'directory' });
+  }
+
+  /** The root was deleted or moved, or is new: whatever stands there now needs another watcher. */
+  #rootChanged(session: Session): void {
+    if (this.#session !== session) return;
+    this.#endSession();
+    this.#tellRoot('missing', `folder "${this.#folder.name}": ${this.#folder.path} was removed or moved`);
+    this.#rootIsHere();
+  }
+
+  #watchFailed(session: Session, error: NodeJS.ErrnoException): void {
+    // A directory without permission: the scan says so, and the watcher goes on with the others.
+    if (error.code === 'EACCES' || error.code === 'EPERM') {
+      this.#requestScan(this.#extentOf(session, error.path));
+      return;
+    }
+    session.degradedFor.add(watchFailureReason(error));
+    this.#requestScan(wholeFolder);
+    // While the watcher starts there is one message at its end, and not one for each of a thousand directories.
+    this.#tellDegraded(session);
+  }
+
+  #extentOf(session: Session, absolute: string | undefined): Extent {
+    if (!absolute?.startsWith(`${session.root}/`)) return wholeFolder;
+    return { path: absolute.slice(session.root.length + 1), depth: 'tree' };
+  }
+
+  #tellDegraded(session: Session): void {
+    const reasons = [...session.degradedFor];
+    if (reasons.join('\n') === this.#degradedTold) return;
+    this.#degradedTold = reasons.join('\n');
+    if (reasons.length > 0 && session.rewatchAtMs === 0) {
+      session.rewatchAtMs = performance.now() + session.rewatchMs;
+    }
+    this.#post({ kind: 'degraded', folderId: this.#folder.folderId, reasons });
+  }
+
+  /** A new watcher and a scan of everything, once what shook the old one is over. */
+  #rewatchSoon(): void {
+    const session = this.#session;
+    if (!session?.watcher || this.#rewatchTimer) return;
+    this.#rewatchTimer = setTimeout(() => {
+      this.#rewatchTimer = undefined;
+      this.#rewatch(session);
+    }, this.#pace.suspicionMs);
+  }
+
+  #rewatch(session: Session): void {
+    if (session.ended) return;
+    this.#closeWatcher(session);
+    void this.#startWatching(session);
+  }
+
+  // Marks and scans
+
+  #requestScan(extent: Extent, delayMs = this.#pace.collectMs): void {
+    this.#scans.add(extent);
+    this.#collect(delayMs);
+  }
+
+  #collect(delayMs = this.#pace.collectMs): void {
+    this.#collecting ??= setTimeout(() => {
+      this.#collecting = undefined;
+      const session = this.#session;
+      if (!session) return;
+      void this.#postMarks(session);
+      void this.#runScans(session);
+    }, delayMs);
+  }
+
+  async #postMarks(session: Session): Promise<void> {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    try {
+      while (!session.ended && this.#marks.size > 0) {
+        const observations = this.#marks.take(batchMax);
+        await this.#send(session, { cause: 'event', observations, obstacles: [], cleared: [] });
+      }
+    } finally {
+      this.#flushing = false;
+    }
+  }
+
+  async #runScans(session: Session): Promise<void> {
+    if (this.#scanning) return;
+    this.#scanning = true;
+    try {
+      for (let extent = this.#scans.take(); extent && !session.ended; extent = this.#scans.take()) {
+        await this.#runScan(session, extent);
+      }
+    } finally {
+      this.#scanning = false;
+    }
+  }
+
+  async #runScan(session: Session, extent: Extent): Promise<void> {
+    const startedAt = performance.now();
+    const { folderId, routeIds, symlinks } = this.#folder;
+    const steps = scan(
+      {
+        folderId,
+        root: session.root,
+        routeIds,
+        symlinks,
+        selection: this.#selection,
+        known: this.#known,
+        reported: this.#reported,
+        tellAbsent: !session.inDoubt,
+      },
+      extent,
+    );
+    let workMs = 0;
+    let pending: Batch = { cause: 'scan', observations: [], obstacles: [], cleared: [] };
+    try {
+      for (;;) {
+        const sliceAt = performance.now();
+        const step = steps.next();
+        workMs += performance.now() - sliceAt;
+        if (session.ended) return;
+        if (step.done) {
+          if (sizeOf(pending) > 0) await this.#send(session, pending);
+          if (!session.ended && extent === wholeFolder) this.#scanned(session, step.value, startedAt, workMs);
+          return;
+        }
+        pending = merge(pending, step.value);
+        if (sizeOf(pending) >= batchMax / 2) {
+          await this.#send(session, pending);
+          pending = { cause: 'scan', observations: [], obstacles: [], cleared: [] };
+        } else {
+          await new Promise<void>((resolve) => setImmediate(resolve));
+        }
+        if (session.ended) return;
+      }
+    } catch (error) {
+      if (!(error instanceof RootUnreadable)) throw error;
+      if (this.#session !== session) return;
+      this.#endSession();
+      this.#tellRoot('unreadable', `folder "${this.#folder.name}": cannot read its files: ${error.message}`);
+    }
+  }
+
+  #scanned(session: Session, counts: ScanCounts, startedAt: number, workMs: number): void {
+    if (session.inDoubt) {
+      if (counts.recognised < counts.missed) this.#tellReplaced();
+      else {
+        session.inDoubt = false;
+        this.#home = session.identity;
+        this.#tellRoot('ok', `folder "${this.#folder.name}": ${this.#folder.path} is back`);
+        // What is absent was not told: now it can be.
+        if (counts.missed > 0) {
+          this.#requestScan(wholeFolder, 0);
+          return;
+        }
+      }
+    }
+    const { files, directories, skippedSymlinks } = counts;
+    this.#post({
+      kind: 'scanned',
+      folderId: this.#folder.folderId,
+      files,
+      directories,
+      skippedSymlinks,
+      durationMs: Math.round(performance.now() - startedAt),
+    });
+    this.#scanAgainLater(session, workMs);
+  }
+
+  #scanAgainLater(session: Session, workMs: number): void {
+    clearTimeout(this.#scanTimer);
+    if (!this.#watch) return;
+    // Jitter: folders of one start must not all be walked in the same minute.
+    let delayMs = this.#folder.rescanMs * (0.9 + Math.random() * 0.2);
+    if (session.degradedFor.size > 0)
+      delayMs = Math.min(delayMs, Math.max(this.#pace.pollMinMs, 10 * workMs));
+    this.#scanTimer = setTimeout(
+      () => {
+        const watchable = session.watcher !== undefined;
+        if (session.degradedFor.size > 0 && watchable && performance.now() >= session.rewatchAtMs) {
+          session.rewatchMs = Math.min(rewatchMaxMs, session.rewatchMs * 2);
+          session.rewatchAtMs = performance.now() + session.rewatchMs;
+          this.#rewatch(session);
+        } else this.#requestScan(wholeFolder, 0);
+      },
+      Math.min(delayMs, timeoutMaxMs),
+    );
+  }
+
+  /** Posts a batch unless the root is not what it was when the batch was found. */
+  #send(session: Session, batch: Batch): Promise<void> {
+    return this.#outbox.post(batch, () => !session.ended && this.#rootIsHere());
+  }
+}
+
+function unwatchableReason(root: string): string | undefined {
+  const network = networkFileSystem(root);
+  if (network) return `${network} does not tell of changes made elsewhere: the folder is polled`;
+  if (root.includes('\\'))
+    return 'the path of the folder has a backslash, with which it cannot be watched: it is polled';
+  return undefined;
+}
+
+function merge(batch: Batch, findings: Findings): Batch {
+  return {
+    cause: batch.cause,
+    observations: [...batch.observations, ...findings.observations],
+    obstacles: [...batch.obstacles, ...findings.obstacles],
+    cleared: [...batch.cleared, ...findings.cleared],
+  };
+}
+
+function sizeOf(batch: Batch): number {
+  return batch.observations.length + batch.obstacles.length + batch.cleared.length;
+}

@@ -1,0 +1,34 @@
+// Root: is the folder that is watched still there? An unmounted disk looks to every watcher like a user who deleted all
+// files, so nothing is said to be absent unless the root is the directory it was.
+import { accessSync, constants, realpathSync, statSync } from 'node:fs';
+import type { RootState } from './messages.ts';
+
+export type RootLook =
+  /** `path` is without symlinks; `identity` changes when another directory or file system stands there. */
+  | { readonly state: 'ok'; readonly path: string; readonly identity: string }
+  | { readonly state: Exclude<RootState, 'ok' | 'replaced'>; readonly message: string };
+
+/** Looks at a folder's root now: a few µs on a local file system. */
+export function lookAtRoot(name: string, path: string): RootLook {
+  try {
+    const real = realpathSync.native(path);
+    const stats = statSync(real, { bigint: true });
+    if (!stats.isDirectory()) {
+      return { state: 'not-a-directory', message: `folder "${name}": ${path} is not a directory` };
+    }
+    accessSync(real, constants.R_OK | constants.X_OK);
+    return { state: 'ok', path: real, identity: `${stats.dev}:${stats.ino}` };
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') {
+      return {
+        state: 'missing',
+        message: `folder "${name}": ${path} does not exist. Nothing is deleted; syncing goes on when it is back`,
+      };
+    }
+    return {
+      state: 'unreadable',
+      message: `folder "${name}": cannot read ${path} (${code}). Give the user that runs s3syncd read and search access`,
+    };
+  }
+}

@@ -1,0 +1,96 @@
+// Selection: which names of a folder are synced at all, by the config's patterns and the ignore files in the folder.
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
+import { makeFilter, type Filter } from '../core/filter.ts';
+import { directoryOf, joinPath } from '../core/key.ts';
+
+/** Holds patterns, in gitignore's syntax, for the directory it lies in and all below. */
+export const ignoreFileName = '.s3ignore';
+
+const ignoreFileBytesMax = 1 << 20;
+/** For an ignore file that cannot be read: rather nothing than what it was to keep back. The file itself shows up as unreadable. */
+const everything = `*\n!/${ignoreFileName}`;
+
+interface IgnoreFile {
+  readonly text: string;
+  readonly filter: Filter;
+}
+
+export class Selection {
+  readonly #filter: Filter;
+  readonly #hasPatterns: boolean;
+  /** By directory. Few directories have one, so a folder costs what these cost and not its size. */
+  readonly #ignoreFiles = new Map<string, IgnoreFile>();
+
+  constructor(patterns: { readonly include: readonly string[]; readonly exclude: readonly string[] }) {
+    this.#filter = makeFilter(patterns);
+    this.#hasPatterns = patterns.include.length + patterns.exclude.length > 0;
+  }
+
+  /** True for a name that is left alone, because of itself or of a directory above it. */
+  excludes(directory: string, name: string, isDirectory: boolean): boolean {
+    if (!this.#hasPatterns && this.#ignoreFiles.size === 0) return false;
+    const filter = this.#filterOf(directory);
+    const path = joinPath(directory, name);
+    return isDirectory ? filter.excludesDirectory(path) : filter.excludesFile(path);
+  }
+
+  /**
+   * Takes up a directory's own ignore file as it is now. To be called from the top down, before anything is asked about
+   * the directory's names.
+   */
+  enter(root: string, directory: string): void {
+    const text = readIgnoreFile(joinPath(directory === '' ? root : `${root}/${directory}`, ignoreFileName));
+    if (text === this.#ignoreFiles.get(directory)?.text) return;
+    const below = this.#takeBelow(directory);
+    this.#ignoreFiles.delete(directory);
+    if (text !== undefined) {
+      const above = directory === '' ? this.#filter : this.#filterOf(directoryOf(directory));
+      this.#ignoreFiles.set(directory, { text, filter: above.withIgnoreFile(directory, text) });
+    }
+    for (const path of below) this.enter(root, path);
+  }
+
+  /** The walk found a directory without an ignore file. */
+  leave(root: string, directory: string): void {
+    if (this.#ignoreFiles.has(directory)) this.enter(root, directory);
+  }
+
+  /** Ignore files below are built upon the one above: removes them, to be taken up again from the top down. */
+  #takeBelow(directory: string): string[] {
+    const prefix = directory === '' ? '' : `${directory}/`;
+    const below = [...this.#ignoreFiles.keys()].filter(
+      (path) => path !== directory && path.startsWith(prefix),
+    );
+    for (const path of below) this.#ignoreFiles.delete(path);
+    return below.toSorted((a, b) => a.length - b.length);
+  }
+
+  #filterOf(directory: string): Filter {
+    if (this.#ignoreFiles.size === 0) return this.#filter;
+    for (let at = directory; ; at = directoryOf(at)) {
+      const found = this.#ignoreFiles.get(at);
+      if (found) return found.filter;
+      if (at === '') return this.#filter;
+    }
+  }
+}
+
+function readIgnoreFile(path: string): string | undefined {
+  let descriptor: number;
+  try {
+    // Non-blocking, because a FIFO of this name would hold up the thread for ever.
+    descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    return code === 'ENOENT' || code === 'ENOTDIR' || code === 'ENXIO' ? undefined : everything;
+  }
+  try {
+    const stats = fstatSync(descriptor);
+    if (!stats.isFile()) return undefined;
+    return stats.size > ignoreFileBytesMax ? everything : readFileSync(descriptor, 'utf8');
+  } catch {
+    return everything;
+  } finally {
+    closeSync(descriptor);
+  }
+}

@@ -1,0 +1,78 @@
+// The watch thread as the main thread sees it.
+import { Worker } from 'node:worker_threads';
+import type { FromWatch, Message, ToWatch, WatchThreadData } from './messages.ts';
+
+export interface WatchHandlers {
+  /** The batch is acknowledged when this returns: commit it first. */
+  onObserved(message: Message<'observed'>): void | Promise<void>;
+  onScanned(message: Message<'scanned'>): void;
+  onWatching(message: Message<'watching'>): void;
+  onDegraded(message: Message<'degraded'>): void;
+  onRoot(message: Message<'root'>): void;
+  /** The thread ended although nobody stopped it, or a handler failed: nothing is watched any more. */
+  onCrash(error: Error): void;
+}
+
+export interface WatchThread {
+  /** Scans a folder now. */
+  scan(folderId: number): void;
+  /** Ends the thread; fulfilled when it is gone. */
+  stop(): Promise<void>;
+}
+
+/** A thread that hangs in a system call (a dead NFS server) is abandoned after this. */
+const stopMaxMs = 5_000;
+
+export function startWatchThread(data: WatchThreadData, handlers: WatchHandlers): WatchThread {
+  // tsc rewrites import specifiers but not this one.
+  const file = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
+  const worker = new Worker(new URL(file, import.meta.url), { workerData: data, name: 'watch' });
+  let stopping = false;
+  let crashed = false;
+  const crash = (error: Error): void => {
+    if (stopping || crashed) return;
+    crashed = true;
+    handlers.onCrash(error);
+  };
+  const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+  worker.on('error', (error) => crash(error instanceof Error ? error : new Error(String(error))));
+  worker.on('exit', (code) => crash(new Error(`the watch thread ended with code ${code}`)));
+  worker.on('message', (message: FromWatch) => {
+    handle(message).catch((error: unknown) =>
+      crash(error instanceof Error ? error : new Error(String(error))),
+    );
+  });
+
+  async function handle(message: FromWatch): Promise<void> {
+    if (stopping) return;
+    switch (message.kind) {
+      case 'observed':
+        await handlers.onObserved(message);
+        return post({ kind: 'acknowledged', folderId: message.folderId, batch: message.batch });
+      case 'scanned':
+        return handlers.onScanned(message);
+      case 'watching':
+        return handlers.onWatching(message);
+      case 'degraded':
+        return handlers.onDegraded(message);
+      case 'root':
+        return handlers.onRoot(message);
+    }
+  }
+
+  function post(message: ToWatch): void {
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a Worker, not a Window
+    worker.postMessage(message);
+  }
+
+  return {
+    scan: (folderId) => post({ kind: 'scan', folderId }),
+    async stop() {
+      stopping = true;
+      post({ kind: 'stop' });
+      const deadline = setTimeout(() => void worker.terminate(), stopMaxMs);
+      await exited;
+      clearTimeout(deadline);
+    },
+  };
+}
