@@ -1,10 +1,379 @@
-import type { ConfigDocument } from './document.ts';
+// Checks across the parts of a config, and against the file system as it is now. Problems refuse the config; warnings are
+// for what works but is probably not meant.
+import { realpathSync, statSync } from 'node:fs';
+import { dirname, join, relative, sep } from 'node:path';
+import { makeFilter } from '../core/filter.ts';
+import { globProblem } from '../core/rules.ts';
+import { routePrefix } from './config.ts';
+import type { DestinationConfig, FolderConfig } from './config.ts';
+import { asMapping } from './document.ts';
+import type { ConfigDocument, Path } from './document.ts';
 import type { ConfigParts } from './effective.ts';
+import { didYouMean } from './problem.ts';
 import type { Problem } from './problem.ts';
+import { readTextFile } from './text-file.ts';
+import { formatDuration } from './units.ts';
 
+/** What a check found. `part` says whether the place is the key or the value of the path. */
+interface Finding {
+  readonly kind: 'problem' | 'warning';
+  readonly path: Path;
+  readonly part?: 'key' | 'value';
+  readonly message: string;
+}
+
+/** Everything that is wrong or doubtful about parts that are valid by themselves. */
 export function checkConfig(
-  _document: ConfigDocument,
-  _parts: ConfigParts,
+  document: ConfigDocument,
+  parts: ConfigParts,
 ): { problems: Problem[]; warnings: Problem[] } {
-  return { problems: [], warnings: [] };
+  const findings = [
+    ...[...parts.destinations.values()].flatMap((destination) => [...checkDestination(destination)]),
+    ...parts.folders.flatMap((folder) => [
+      ...checkRoot(folder),
+      ...checkTimes(document, folder),
+      ...checkPatterns(document, folder),
+      ...checkRules(folder),
+      ...checkDestinationNames(document, folder, parts.destinationNames),
+    ]),
+    ...checkStateDir(parts),
+    ...checkNesting(parts.folders),
+    ...checkSharedKeys(document, parts),
+    ...checkUse(document, parts),
+  ];
+  const at = ({ path, message, part }: Finding) => document.problemAt(path, message, part);
+  return {
+    problems: findings.filter(({ kind }) => kind === 'problem').map(at),
+    warnings: findings.filter(({ kind }) => kind === 'warning').map(at),
+  };
+}
+
+function problem(path: Path, message: string, part?: 'key'): Finding {
+  return { kind: 'problem', path, message, ...(part && { part }) };
+}
+
+function warning(path: Path, message: string, part?: 'key'): Finding {
+  return { kind: 'warning', path, message, ...(part && { part }) };
+}
+
+function* checkDestination(destination: DestinationConfig): Iterable<Finding> {
+  const at = (key: string): Path => ['destinations', destination.name, key];
+  const { prefix, endpoint } = destination;
+  if (prefix !== '' && !prefix.endsWith('/')) {
+    yield warning(
+      at('prefix'),
+      `does not end with /, so the key of a.txt is "${prefix}a.txt"; end it with / if that is not meant`,
+    );
+  }
+  if (endpoint !== undefined) {
+    if (/^http:/i.test(endpoint) && !isLoopback(new URL(endpoint).hostname)) {
+      yield warning(
+        at('endpoint'),
+        'is not encrypted: everybody on the way can read the files; use https:// if the store has it',
+      );
+    }
+    for (const key of ['accelerate', 'dualstack', 'fips'] as const) {
+      if (destination[key])
+        yield problem(
+          at(key),
+          'chooses an endpoint of Amazon S3, but there is an endpoint already; remove one of them',
+          'key',
+        );
+    }
+  }
+  if (destination.accelerate && destination.pathStyle && endpoint === undefined) {
+    yield problem(at('accelerate'), 'works with host names only; remove path-style or accelerate', 'key');
+  }
+  if (destination.accelerate && destination.bucket.includes('.')) {
+    yield problem(
+      at('accelerate'),
+      'does not work with a bucket that has a dot in its name; remove it',
+      'key',
+    );
+  }
+  if (destination.accelerate && destination.fips) {
+    yield problem(at('accelerate'), 'has no FIPS endpoints; remove accelerate or fips', 'key');
+  }
+  if (destination.credentials && destination.profile !== undefined) {
+    yield problem(
+      at('profile'),
+      'there are credentials too, and only one can be used; remove one of them',
+      'key',
+    );
+  }
+  if (destination.externalId !== undefined && destination.roleArn === undefined) {
+    yield problem(
+      at('external-id'),
+      'is for assuming a role, and there is no role-arn; add it or remove external-id',
+      'key',
+    );
+  }
+  if (destination.caFile !== undefined) {
+    const read = readTextFile(destination.caFile, caBytesMax);
+    if (read.kind === 'unreadable') {
+      yield problem(at('ca-file'), `cannot read ${destination.caFile} (${read.code})`);
+    } else if (!read.text.includes('-----BEGIN CERTIFICATE-----')) {
+      yield problem(
+        at('ca-file'),
+        `${destination.caFile} has no certificate in PEM form ("-----BEGIN CERTIFICATE-----")`,
+      );
+    }
+  }
+}
+
+// The bundle of all public authorities has 220 KB.
+const caBytesMax = 4 * 1024 * 1024;
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host.endsWith('.localhost') || host.startsWith('127.') || host === '[::1]';
+}
+
+/** A folder that does not exist is no error: a disk may be mounted later, and status tells of it. */
+function* checkRoot(folder: FolderConfig): Iterable<Finding> {
+  const at: Path = ['folders', folder.name, 'path'];
+  if (folder.path === '/') {
+    yield problem(at, 'is the whole file system, devices and secrets included; name a directory in it');
+  } else if (typeOf(folder.path) === 'other') {
+    yield problem(at, `${folder.path} is not a directory; name the directory that holds the files`);
+  }
+}
+
+// A scan of a large folder takes seconds: below a minute the daemon would do little else.
+const rescanWarnMs = 60_000;
+const rescanMinMs = 1_000;
+
+function* checkTimes(document: ConfigDocument, folder: FolderConfig): Iterable<Finding> {
+  const at = (key: string): Path => ['folders', folder.name, key];
+  if (folder.settleMs > folder.settleMaxMs) {
+    yield problem(
+      at(document.valueAt(at('settle')) === undefined ? 'settle-max' : 'settle'),
+      `settle, ${formatDuration(folder.settleMs)}, is longer than settle-max, ${formatDuration(folder.settleMaxMs)}; make settle-max the longer one`,
+    );
+  }
+  if (folder.rescanMs < rescanMinMs) {
+    yield problem(at('rescan'), 'is less than 1s, and the folder would be scanned all the time; 1h is usual');
+  } else if (folder.rescanMs < rescanWarnMs) {
+    yield warning(
+      at('rescan'),
+      'is less than a minute, which keeps a large folder scanning all the time; 1h is usual',
+    );
+  }
+}
+
+function* checkPatterns(document: ConfigDocument, folder: FolderConfig): Iterable<Finding> {
+  for (const key of ['include', 'exclude'] as const) {
+    const isList = Array.isArray(document.valueAt(['folders', folder.name, key]));
+    for (const [index, pattern] of folder[key].entries()) {
+      const fault = patternProblem(pattern, folder);
+      if (fault)
+        yield problem(
+          ['folders', folder.name, key, ...(isList ? [index] : [])],
+          `${JSON.stringify(pattern)} ${fault}`,
+        );
+    }
+  }
+}
+
+/** Patterns that gitignore takes without a word and that never match anything. */
+function patternProblem(pattern: string, folder: FolderConfig): string | undefined {
+  const body = pattern.replace(/^!/, '');
+  if (body.trim() === '') return 'is empty; remove it';
+  if (pattern.startsWith('#')) return String.raw`is a comment; write \# for a name that begins with #`;
+  if (body === folder.path || body.startsWith(`${folder.path}/`)) {
+    return `is never matched, for patterns are relative to the folder; remove ${folder.path} from it`;
+  }
+  if (/^\.{1,2}\//.test(body))
+    return 'is never matched, for paths do not begin with "." or ".."; begin with / for the folder itself';
+  if (/(?<!\\)(\\\\)*\\$/.test(body))
+    return 'ends with a backslash that escapes nothing; remove it or write two';
+  return undefined;
+}
+
+const tagsMax = 10;
+// S3's limit is 2 KiB of names and values; the daemon's own (mtime, mode, uid, gid) need up to 80.
+const metadataBytesMax = 2048 - 80;
+
+function* checkRules(folder: FolderConfig): Iterable<Finding> {
+  const rulesAt: Path = ['folders', folder.name, 'rules'];
+  const allTags = new Set<string>();
+  for (const [index, rule] of folder.rules.entries()) {
+    const at = (key: string): Path => [...rulesAt, index, key];
+    const fault = globProblem(rule.match);
+    if (fault) yield problem(at('match'), `${JSON.stringify(rule.match)} ${fault}`);
+    const tags = Object.keys(rule.tags ?? {});
+    for (const tag of tags) allTags.add(tag);
+    if (tags.length > tagsMax) {
+      yield problem(
+        at('tags'),
+        `has ${tags.length} tags; S3 allows ${tagsMax} for an object, remove ${tags.length - tagsMax}`,
+        'key',
+      );
+    }
+    const bytes = Object.entries(rule.metadata ?? {}).reduce(
+      (sum, [name, value]) => sum + name.length + value.length,
+      0,
+    );
+    if (bytes > metadataBytesMax) {
+      yield problem(
+        at('metadata'),
+        `has ${bytes} bytes of names and values; S3 leaves room for ${metadataBytesMax}, shorten it`,
+        'key',
+      );
+    }
+  }
+  if (
+    allTags.size > tagsMax &&
+    folder.rules.every((rule) => Object.keys(rule.tags ?? {}).length <= tagsMax)
+  ) {
+    yield warning(
+      rulesAt,
+      `have ${allTags.size} tags in all; S3 refuses an object with more than ${tagsMax}, so no file may match that many`,
+      'key',
+    );
+  }
+}
+
+function* checkDestinationNames(
+  document: ConfigDocument,
+  folder: FolderConfig,
+  known: readonly string[],
+): Iterable<Finding> {
+  for (const [index, name] of folder.to.entries()) {
+    const path = toPath(document, folder, index);
+    if (!known.includes(name)) {
+      const guess = didYouMean(name, known) || `; known are ${known.join(', ')}`;
+      yield problem(
+        path,
+        `${JSON.stringify(name)} is not under destinations${known.length === 0 ? '' : guess}`,
+      );
+    } else if (folder.to.indexOf(name) < index) {
+      yield problem(path, `${JSON.stringify(name)} stands in this list already; remove one`);
+    }
+  }
+}
+
+/** Where the name of a folder's destination stands: `to` is a list or a single name. */
+function toPath(document: ConfigDocument, folder: FolderConfig, index: number): Path {
+  const to: Path = ['folders', folder.name, 'to'];
+  return Array.isArray(document.valueAt(to)) ? [...to, index] : to;
+}
+
+function* checkStateDir({ stateDir, folders }: ConfigParts): Iterable<Finding> {
+  if (stateDir === undefined) return;
+  if (typeOf(stateDir) === 'other')
+    yield problem(
+      ['state-dir'],
+      `${stateDir} is not a directory; name one, or a path that does not exist yet`,
+    );
+  for (const folder of folders) {
+    // Refused already, and everything lies within it.
+    if (folder.path === '/') continue;
+    const at: Path = ['folders', folder.name, 'path'];
+    if (isWithin(stateDir, folder.path)) {
+      yield problem(
+        at,
+        `${folder.path} holds the state directory ${stateDir}, whose journal would be synced for ever; put state-dir elsewhere`,
+      );
+    } else if (isWithin(folder.path, stateDir)) {
+      yield problem(
+        at,
+        `${folder.path} is within the state directory ${stateDir}, which is the daemon's own; put the folder elsewhere`,
+      );
+    }
+  }
+}
+
+/** A file in two folders of one destination is uploaded twice, and deleted by one while the other still has it. */
+function* checkNesting(folders: readonly FolderConfig[]): Iterable<Finding> {
+  for (const [index, folder] of folders.entries()) {
+    for (const other of folders.slice(0, index)) {
+      const shared = folder.to.find((name) => other.to.includes(name));
+      if (shared === undefined || folder.path === '/' || other.path === '/') continue;
+      const at: Path = ['folders', folder.name, 'path'];
+      const [inner, outer] = isWithin(folder.path, other.path) ? [folder, other] : [other, folder];
+      const below = pathWithin(inner.path, outer.path);
+      if (below === undefined) continue;
+      if (below === '') {
+        yield problem(
+          at,
+          `is the path of folder "${other.name}" too, and both go to "${shared}"; keep one of them`,
+        );
+      } else if (!makeFilter(outer).excludesDirectory(below)) {
+        yield problem(
+          at,
+          `folder "${inner.name}" lies within folder "${outer.name}" and both go to "${shared}", so its files would be uploaded twice; add "/${below}/" to exclude of "${outer.name}"`,
+        );
+      }
+    }
+  }
+}
+
+/** Files of one path in folders whose keys begin alike have the same key: one of them is a conflict. */
+function* checkSharedKeys(
+  document: ConfigDocument,
+  { folders, destinations }: ConfigParts,
+): Iterable<Finding> {
+  const first = new Map<string, { folder: string; destination: string }>();
+  for (const folder of folders) {
+    for (const [index, name] of folder.to.entries()) {
+      const destination = destinations.get(name);
+      if (!destination || folder.to.indexOf(name) < index) continue;
+      const prefix = routePrefix(destination, folder);
+      const place = JSON.stringify([destination.endpoint?.replace(/\/$/, ''), destination.bucket, prefix]);
+      const other = first.get(place);
+      if (other) {
+        yield warning(
+          toPath(document, folder, index),
+          other.folder === folder.name
+            ? `"${name}" and "${other.destination}" are the same bucket and prefix; keep one of them`
+            : `folders "${other.folder}" and "${folder.name}" have the same keys in bucket ${destination.bucket}, and files of the same path would conflict; put {folder}/ into the prefix of "${name}"`,
+        );
+      } else {
+        first.set(place, { folder: folder.name, destination: name });
+      }
+    }
+  }
+}
+
+function* checkUse(document: ConfigDocument, { folders, destinationNames }: ConfigParts): Iterable<Finding> {
+  // A folder that is not valid may be the one that uses it.
+  if (folders.length < Object.keys(asMapping(document.valueAt(['folders']))).length) return;
+  const used = new Set(folders.flatMap((folder) => folder.to));
+  for (const name of destinationNames) {
+    if (!used.has(name))
+      yield warning(
+        ['destinations', name],
+        'is used by no folder; name it in "to" of one or remove it',
+        'key',
+      );
+  }
+}
+
+function typeOf(path: string): 'directory' | 'other' | 'absent' {
+  try {
+    return statSync(path).isDirectory() ? 'directory' : 'other';
+  } catch {
+    // Not there, or not to be seen from here: what that means is found out at run time.
+    return 'absent';
+  }
+}
+
+function isWithin(inner: string, outer: string): boolean {
+  return pathWithin(inner, outer) !== undefined;
+}
+
+/** The path of one directory within another, symbolic links resolved; '' when they are the same. */
+function pathWithin(inner: string, outer: string): string | undefined {
+  const path = relative(realPath(outer), realPath(inner));
+  return path === '..' || path.startsWith(`..${sep}`) ? undefined : path;
+}
+
+/** The path without symbolic links, as far as it exists. */
+function realPath(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    const parent = dirname(path);
+    return parent === path ? path : join(realPath(parent), path.slice(parent.length));
+  }
 }

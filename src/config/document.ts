@@ -140,10 +140,7 @@ export function parseConfig(file: string, text: string, env: Environment): Confi
     problemAt(path, message, part = 'value') {
       const { place, missing } = placeOf(path);
       const offset = missing || part === 'key' ? place.keyOffset : place.valueOffset;
-      return problemAtOffset(
-        offset,
-        `${dotted(missing || part === 'key' ? path.slice(0, -1) : path)}${message}`,
-      );
+      return problemAtOffset(offset, `${dotted(path)}${message}`);
     },
     quote: (path) => places.get(keyOf(path))?.quoted ?? 'nothing',
     resolved: (path) => !unresolved.has(keyOf(path)),

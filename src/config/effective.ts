@@ -74,7 +74,7 @@ function effectiveStateDir(
   const fromUnit = place.env['STATE_DIRECTORY']?.split(':')[0];
   if (fromUnit) return { stateDir: resolve(fromUnit), problems: [] };
   const message =
-    'key "state-dir" is missing and $STATE_DIRECTORY is not set; add "state-dir: /var/lib/s3syncd", a directory for the journal outside every folder';
+    'missing, and $STATE_DIRECTORY is not set. Add "state-dir: /var/lib/s3syncd", a directory for the journal outside every folder';
   return { stateDir: undefined, problems: [document.problemAt(['state-dir'], message, 'key')] };
 }
 

@@ -34,8 +34,7 @@ function problemsOf(document: ConfigDocument, path: Path, issue: Issue): Problem
     return issue.keys.map((key) => document.problemAt([...path, key], unknownKey(key, known), 'key'));
   }
   if (issue.code === 'invalid_key') {
-    const key = JSON.stringify(String(path.at(-1)));
-    return issue.issues.map(({ message }) => document.problemAt(path, `key ${key} ${message}`, 'key'));
+    return issue.issues.map(({ message }) => document.problemAt(path, `the key ${message}`, 'key'));
   }
   const value = document.valueAt(path);
   if (value === undefined) return [missingKey(document, path)];
@@ -47,16 +46,13 @@ function problemsOf(document: ConfigDocument, path: Path, issue: Issue): Problem
 }
 
 function unknownKey(key: string, known: readonly string[]): string {
-  const quoted = JSON.stringify(key);
-  if (plannedKeys.includes(key)) return `key ${quoted} is not supported yet; remove it`;
-  const guess = didYouMean(key, known);
-  return guess ? `unknown key ${quoted}${guess}` : `unknown key ${quoted}; known are ${known.join(', ')}`;
+  if (plannedKeys.includes(key)) return 'not supported yet; remove it';
+  return `unknown key${didYouMean(key, known) || `; known are ${known.join(', ')}`}`;
 }
 
 function missingKey(document: ConfigDocument, path: Path): Problem {
   const description = descriptionAt(path);
-  const help = description === undefined ? '' : `: ${description}`;
-  return document.problemAt(path, `key "${String(path.at(-1))}" is missing${help}`);
+  return document.problemAt(path, `missing${description === undefined ? '' : `. ${description}`}`);
 }
 
 /** Words for the issues that the schema has none of its own for. */

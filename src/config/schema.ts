@@ -268,13 +268,21 @@ export const ruleSchema = z.strictObject({
   'cache-control': headerText().optional().describe('Cache-Control.'),
 });
 
+const destinationName = () =>
+  z.string({
+    error: ({ input }) =>
+      typeof input === 'object' && input !== null && 'destination' in input
+        ? 'is a condition, which is not supported yet; write the name of the destination alone'
+        : undefined,
+  });
+
 const patterns = () => z.union([z.string(), z.array(z.string())]);
 
 /** One entry of `folders`. */
 export const folderSchema = z.strictObject({
   path: path().describe('Directory to keep in S3; relative to the config file.'),
   to: z
-    .union([z.string(), z.array(z.string()).min(1, 'names no destination; name at least one')])
+    .union([destinationName(), z.array(destinationName()).min(1, 'names no destination; name at least one')])
     .describe('Name of the destination, or a list of names.'),
   policy: oneOf(policies)
     .default('overwrite')
