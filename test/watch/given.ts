@@ -1,0 +1,23 @@
+// What the tests of the watch thread start from: a directory on disk.
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { onTestFinished } from 'vitest';
+
+/** An empty directory that is gone after the test. */
+export function temporaryDirectory(): string {
+  const path = realpathSync(mkdtempSync(join(tmpdir(), 's3syncd-watch-')));
+  onTestFinished(() => rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+
+/** Writes files, named by their paths; a path that ends in `/` is an empty directory. */
+export function write(root: string, ...paths: readonly string[]): void {
+  for (const path of paths) {
+    if (path.endsWith('/')) mkdirSync(join(root, path), { recursive: true });
+    else {
+      mkdirSync(dirname(`${root}/${path}`), { recursive: true });
+      writeFileSync(`${root}/${path}`, path);
+    }
+  }
+}
