@@ -34,8 +34,8 @@ export function checkConfig(
       ...checkTimes(document, folder),
       ...checkPatterns(document, folder),
       ...checkRules(folder),
-      ...checkDestinationNames(document, folder, parts.destinationNames),
     ]),
+    ...checkDestinationNames(document, parts.destinationNames),
     ...checkStateDir(parts),
     ...checkNesting(parts.folders),
     ...checkSharedKeys(document, parts),
@@ -233,21 +233,32 @@ function* checkRules(folder: FolderConfig): Iterable<Finding> {
   }
 }
 
-function* checkDestinationNames(
-  document: ConfigDocument,
-  folder: FolderConfig,
-  known: readonly string[],
-): Iterable<Finding> {
-  for (const [index, name] of folder.to.entries()) {
-    const path = toPath(document, folder, index);
+function* checkDestinationNames(document: ConfigDocument, known: readonly string[]): Iterable<Finding> {
+  const seen = new Set<string>();
+  for (const { folder, name, path } of namedDestinations(document)) {
+    const route = JSON.stringify([folder, name]);
     if (!known.includes(name)) {
-      const guess = didYouMean(name, known) || `; known are ${known.join(', ')}`;
-      yield problem(
-        path,
-        `${JSON.stringify(name)} is not under destinations${known.length === 0 ? '' : guess}`,
-      );
-    } else if (folder.to.indexOf(name) < index) {
+      const guess = known.length === 0 ? '' : didYouMean(name, known) || `; known are ${known.join(', ')}`;
+      yield problem(path, `${JSON.stringify(name)} is not under destinations${guess}`);
+    } else if (seen.has(route)) {
       yield problem(path, `${JSON.stringify(name)} stands in this list already; remove one`);
+    }
+    seen.add(route);
+  }
+}
+
+/** Every destination that a folder names, also a folder that is wrong in other ways. */
+function* namedDestinations(
+  document: ConfigDocument,
+): Iterable<{ folder: string; name: string; path: Path }> {
+  for (const folder of Object.keys(asMapping(document.valueAt(['folders'])))) {
+    const path = ['folders', folder, 'to'];
+    const to = document.valueAt(path);
+    if (typeof to === 'string' && document.resolved(path)) yield { folder, name: to, path };
+    if (!Array.isArray(to)) continue;
+    for (const [index, name] of to.entries()) {
+      const at = [...path, index];
+      if (typeof name === 'string' && document.resolved(at)) yield { folder, name, path: at };
     }
   }
 }
@@ -335,10 +346,8 @@ function* checkSharedKeys(
   }
 }
 
-function* checkUse(document: ConfigDocument, { folders, destinationNames }: ConfigParts): Iterable<Finding> {
-  // A folder that is not valid may be the one that uses it.
-  if (folders.length < Object.keys(asMapping(document.valueAt(['folders']))).length) return;
-  const used = new Set(folders.flatMap((folder) => folder.to));
+function* checkUse(document: ConfigDocument, { destinationNames }: ConfigParts): Iterable<Finding> {
+  const used = new Set([...namedDestinations(document)].map(({ name }) => name));
   for (const name of destinationNames) {
     if (!used.has(name))
       yield warning(

@@ -163,7 +163,8 @@ export function asMapping(value: unknown): Readonly<Record<string, unknown>> {
   return isMapping(value) ? value : {};
 }
 
-function isMapping(value: unknown): value is Record<string, unknown> {
+/** True for a mapping of keys and values. */
+export function isMapping(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
@@ -189,7 +190,9 @@ function reportSyntax(
   }
   // After the first syntax error the parser has lost its way, and what it goes on to say misleads.
   const error = yaml.errors.find(({ code }) => code !== 'DUPLICATE_KEY');
-  if (error) report(error.pos[0], `not valid YAML: ${error.message}${hintAt(text, error.pos[0])}`);
+  if (error?.code === 'MULTIPLE_DOCS')
+    report(error.pos[0], 'a second document begins here; a config file has one');
+  else if (error) report(error.pos[0], `not valid YAML: ${error.message}${hintAt(text, error.pos[0])}`);
   return !error;
 }
 
@@ -206,6 +209,7 @@ function resolveAlias(alias: Alias, yaml: Document): Node | undefined {
   return alias.resolve(yaml) ?? undefined;
 }
 
+/** A value as it stands in the file, cut short, without the password of a URL. */
 function quoteNode(node: Node | null): string {
   if (isMap(node)) return 'a mapping';
   if (isSeq(node)) return 'a list';
@@ -213,6 +217,10 @@ function quoteNode(node: Node | null): string {
   if (!isScalar(node) || node.value === null) return 'nothing';
   const text =
     typeof node.value === 'string' ? JSON.stringify(node.value) : (node.source ?? JSON.stringify(node.value));
+  return shortened(text.replace(/\/\/[^/@]*@/, '//…@'));
+}
+
+function shortened(text: string): string {
   return text.length > 80 ? `${text.slice(0, 79)}…` : text;
 }
 

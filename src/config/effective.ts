@@ -156,11 +156,11 @@ function effectiveRule(input: RuleInput): Rule {
   });
 }
 
-/** A text is one pattern, or one per line as in a .gitignore. */
+/** A text is one pattern or, when it has several lines, what would stand in a .gitignore. */
 function patternList(input: string | readonly string[]): readonly string[] {
-  return typeof input === 'string'
-    ? input.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('#'))
-    : input;
+  if (typeof input !== 'string') return input;
+  if (!input.includes('\n')) return [input];
+  return input.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('#'));
 }
 
 function milliseconds(duration: string): number {

@@ -38,6 +38,7 @@ function problemsOf(document: ConfigDocument, path: Path, issue: Issue): Problem
   }
   const value = document.valueAt(path);
   if (value === undefined) return [missingKey(document, path)];
+  if (value === null) return [document.problemAt(path, 'no value; give it one or remove the key')];
   const guess =
     issue.code === 'invalid_value' && typeof value === 'string'
       ? didYouMean(value, issue.values.map(String))
@@ -46,6 +47,7 @@ function problemsOf(document: ConfigDocument, path: Path, issue: Issue): Problem
 }
 
 function unknownKey(key: string, known: readonly string[]): string {
+  if (key === '<<') return 'merge keys are not supported; write the keys out';
   if (plannedKeys.includes(key)) return 'not supported yet; remove it';
   return `unknown key${didYouMean(key, known) || `; known are ${known.join(', ')}`}`;
 }
@@ -57,7 +59,6 @@ function missingKey(document: ConfigDocument, path: Path): Problem {
 
 /** Words for the issues that the schema has none of its own for. */
 function describeIssue(issue: z.core.$ZodRawIssue): string | undefined {
-  if (issue.input === null) return 'is no value; give the key one or remove it';
   if (issue.code === 'invalid_type') {
     return `must be ${kinds[issue.expected] ?? issue.expected}${hint(issue.expected, issue.input)}`;
   }

@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { checkConfig } from './check.ts';
 import type { Config } from './config.ts';
-import { parseConfig } from './document.ts';
+import { isMapping, parseConfig } from './document.ts';
 import { effectiveConfig, effectiveParts } from './effective.ts';
 import type { Environment } from './expand.ts';
 import { schemaProblems } from './issues.ts';
@@ -34,10 +34,12 @@ export function loadConfig(file: string, env: Environment): Loaded {
   });
   const read = readTextFile(file, fileBytesMax);
   if (read.kind === 'unreadable') return refuse(unreadable[read.code] ?? `cannot be read (${read.code})`);
-  if (read.text.trim() === '') return refuse('is empty; `s3syncd config schema` says what belongs here');
-
   const document = parseConfig(file, read.text, env);
   if (!document.readable) return { kind: 'problems', problems: inFileOrder(document.problems), warnings: [] };
+  if (!isMapping(document.value)) {
+    const what = document.value === null ? 'is empty' : 'is no mapping of keys and values';
+    return refuse(`${what}; \`s3syncd config schema\` says what belongs here`);
+  }
 
   const place = { file: resolve(file), directory: dirname(resolve(file)), host: hostname(), env };
   const parts = effectiveParts(document, place);
