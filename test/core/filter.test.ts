@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import { array, assert, property, string } from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { makeFilter } from '../../src/core/filter.ts';
 
@@ -68,12 +68,11 @@ describe('exclude', () => {
   );
 
   test('without patterns every name that a file can have is synced', () => {
-    const segment = fc
-      .string({ unit: 'binary', minLength: 1, maxLength: 12 })
+    const segment = string({ unit: 'binary', minLength: 1, maxLength: 12 })
       .map((text) => text.replaceAll(/[/\0]/g, '_'))
       .filter((name) => name !== '.' && name !== '..');
-    const path = fc.array(segment, { minLength: 1, maxLength: 4 }).map((segments) => segments.join('/'));
-    fc.assert(fc.property(path, (path) => !makeFilter(none).excludesFile(path)));
+    const path = array(segment, { minLength: 1, maxLength: 4 }).map((segments) => segments.join('/'));
+    assert(property(path, (path) => !makeFilter(none).excludesFile(path)));
   });
 });
 

@@ -1,0 +1,185 @@
+import { assert, constantFrom, property, string } from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { compileRules, globProblem } from '../../src/core/rules.ts';
+import type { Rule } from '../../src/core/rules.ts';
+import { fillTemplate, tagTemplates, templateProblem } from '../../src/core/template.ts';
+
+const context = { host: 'web-1', folder: 'documents' };
+const file = { mtimeNs: BigInt(Date.UTC(2026, 2, 9, 7, 59)) * 1_000_000n };
+
+function describeObject(path: string, rules: readonly Rule[] = [], mtimeNs = file.mtimeNs) {
+  return compileRules(rules, context)(path, { mtimeNs });
+}
+
+/** The value that a template gets for a path. */
+function tag(template: string, path: string, mtimeNs?: bigint): string | undefined {
+  return describeObject(path, [{ match: '**', tags: { T: template } }], mtimeNs).tags['T'];
+}
+
+describe('the content type comes from the name', () => {
+  test.each([
+    ['a.txt', 'text/plain'],
+    ['a/b.JPG', 'image/jpeg'],
+    ['a.tar.gz', 'application/gzip'],
+    ['a.unknown', 'application/octet-stream'],
+    ['Makefile', 'application/octet-stream'],
+    ['html', 'application/octet-stream'],
+    ['.html', 'application/octet-stream'],
+    ['a.html/b', 'application/octet-stream'],
+    ['two\nlines.html', 'text/html'],
+    ['a.', 'application/octet-stream'],
+    ['a.__proto__', 'application/octet-stream'],
+  ])('%j: %s', (path, type) => {
+    expect(describeObject(path)).toEqual({ tags: {}, metadata: {}, contentType: type });
+  });
+});
+
+describe('a rule matches', () => {
+  test.each([
+    ['*.log', 'a.log', true],
+    ['*.log', 'a/b.log', false],
+    ['**/*.log', 'a.log', true],
+    ['**/*.log', 'a/b/c.log', true],
+    ['**/*.log', '.a/.log', true],
+    ['**', 'a', true],
+    ['**', '.a/b', true],
+    ['docs/**', 'docs/a/b', true],
+    ['docs/**', 'docs2/a', false],
+    ['*.{a,b}', 'x.b', true],
+    ['!*.log', 'a.txt', true],
+    ['!*.log', 'a.log', false],
+    ['*.LOG', 'a.log', false],
+    // Hostile names
+    ['**/*.log', 'two\nlines/a.log', true],
+    ['**/*.log', 'a\n.log', true],
+    ['*', '...', true],
+    ['* *', ' a', true],
+    [String.raw`a\\b`, String.raw`a\b`, true],
+    ['a/b', String.raw`a\b`, false],
+    [String.raw`\[a\]`, '[a]', true],
+    [String.raw`\!a`, '!a', true],
+    ['#a', '#a', true],
+    ['größe', 'größe', true],
+  ])('%j and %j: %s', (match, path, matches) => {
+    expect(describeObject(path, [{ match, cacheControl: 'yes' }]).cacheControl).toBe(
+      matches ? 'yes' : undefined,
+    );
+  });
+});
+
+describe('rules that match', () => {
+  test('override each other field by field, the later one last', () => {
+    const rules: Rule[] = [
+      { match: '**', storageClass: 'STANDARD_IA', cacheControl: 'no-store', contentType: 'text/x-log' },
+      { match: '*.log', cacheControl: 'max-age=60', contentLanguage: 'de' },
+      { match: '*.txt', storageClass: 'GLACIER' },
+    ];
+    expect(describeObject('a.log', rules)).toEqual({
+      storageClass: 'STANDARD_IA',
+      cacheControl: 'max-age=60',
+      contentLanguage: 'de',
+      contentType: 'text/x-log',
+      tags: {},
+      metadata: {},
+    });
+  });
+
+  test('merge tags and metadata key by key', () => {
+    const rules: Rule[] = [
+      { match: '**', tags: { A: '1', B: '1' }, metadata: { a: '1' } },
+      { match: '**', tags: { B: '2', C: '2' }, metadata: { b: '2' } },
+    ];
+    expect(describeObject('x', rules)).toMatchObject({
+      tags: { A: '1', B: '2', C: '2' },
+      metadata: { a: '1', b: '2' },
+    });
+  });
+
+  test('leave no trace of one file in the next', () => {
+    const describeFile = compileRules([{ match: 'a', tags: { A: '1' } }], context);
+    describeFile('a', file);
+    expect(describeFile('b', file).tags).toEqual({});
+  });
+});
+
+describe('templates of tags', () => {
+  test.each([
+    ['{ext}', 'a/b.tar.gz', 'gz'],
+    ['{ext}', 'a/b.JPG', 'JPG'],
+    ['{ext}', 'Makefile', ''],
+    ['{ext}', '.profile', ''],
+    ['{ext}', 'a.b/c', ''],
+    ['{name}', 'a/b.txt', 'b.txt'],
+    ['{path}', 'a/b.txt', 'a/b.txt'],
+    ['{dir}', 'a/b/c.txt', 'a/b'],
+    ['{dir}', 'c.txt', ''],
+    ['{host}:{folder}', 'a', 'web-1:documents'],
+    ['{mtime:yyyy}-{mtime:MM}-{mtime:dd}T{mtime:HH}', 'a', '2026-03-09T07'],
+    ['plain', 'a', 'plain'],
+    // Names that are templates, and names that S3 would refuse in a tag
+    ['{name}', '{host}', '_host_'],
+    ['{name}', 'a&b*c', 'a_b_c'],
+    ['{name}', 'a\nb', 'a_b'],
+    ['{name}', '$&', '__'],
+    ['{name}', 'größe 1', 'größe 1'],
+    ['{name}', '😀', '_'],
+    ['{name}', '\ud800', '_'],
+  ])('%s of %j is %j', (template, path, value) => {
+    expect(tag(template, path)).toBe(value);
+  });
+
+  test('are cut at what S3 takes, between characters', () => {
+    expect(tag('{name}', 'x'.repeat(255) + 'yz')).toBe(`${'x'.repeat(255)}y`);
+    expect(tag('{name}', `${'x'.repeat(255)}\u{20000}`)).toBe('x'.repeat(255));
+  });
+
+  test.each([
+    [-1_000_000_000n, '1969'],
+    [0n, '1970'],
+    [2n ** 62n, '2116'],
+    [-(2n ** 80n), '0001'],
+    [2n ** 80n, '9999'],
+  ])('give a year of four digits for %s ns', (mtimeNs, year) => {
+    expect(tag('{mtime:yyyy}', 'a', mtimeNs)).toBe(year);
+  });
+
+  test('make a value that S3 takes of any name', () => {
+    const template = constantFrom(...tagTemplates.map((name) => `{${name}}`));
+    assert(
+      property(template, string({ unit: 'binary', minLength: 1, maxLength: 300 }), (template, name) => {
+        expect(tag(template, name.replaceAll('/', '_'))).toMatch(/^[\p{L}\p{Z}\p{N}+\-=._:/@]{0,256}$/u);
+      }),
+    );
+  });
+});
+
+describe('a template', () => {
+  test('is filled in one pass', () => {
+    expect(fillTemplate('{a}{b}{c}', ['a', 'b'], (name) => (name === 'a' ? '{b}' : '$1'))).toBe('{b}$1{c}');
+  });
+
+  test.each([
+    ['{a}/x{b}', undefined],
+    ['', undefined],
+    ['{c}', 'has {c} in it, which is not known; known are {a}, {b}'],
+    ['{A}', 'has {A} in it, which is not known; known are {a}, {b}'],
+    ['{}', 'has {} in it, which is not known; known are {a}, {b}'],
+    ['{a', 'has a brace without its pair; known templates are {a}, {b}'],
+    ['{{a}}', 'has a brace without its pair; known templates are {a}, {b}'],
+  ])('%j: %s', (text, problem) => {
+    expect(templateProblem(text, ['a', 'b'])).toBe(problem);
+  });
+});
+
+describe('a glob', () => {
+  test.each(['**/*.log', '*.{a,b}', '!(x)', '[a-z]*', 'a b', String.raw`a\(b`])('%j is fine', (glob) => {
+    expect(globProblem(glob)).toBeUndefined();
+  });
+
+  test.each(['/a', './a', '../a', 'a/', 'a(b', 'a[b', '{a,b', 'a)', '[z-a]', '\\'])(
+    '%j is refused',
+    (glob) => {
+      expect(globProblem(glob)).toMatch(/^(begins with|matches no file|is not a glob)/);
+    },
+  );
+});
