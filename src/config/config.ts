@@ -82,3 +82,28 @@ export interface FolderConfig {
 export function routePrefix(destination: DestinationConfig, folder: FolderConfig): string {
   return destination.prefix.replaceAll('{folder}', folder.name);
 }
+
+/** By what the journal knows a route, and what makes its knowledge void. */
+export interface RouteIdentity {
+  readonly folder: string;
+  readonly folderPath: string;
+  readonly destination: string;
+  /** Endpoint and bucket. */
+  readonly store: string;
+  /** Endpoint, bucket and prefix. */
+  readonly identity: string;
+  /** Policy and compare. */
+  readonly judgement: string;
+}
+
+export function routeIdentity(folder: FolderConfig, destination: DestinationConfig): RouteIdentity {
+  const store = JSON.stringify([destination.endpoint ?? 'aws', destination.bucket]);
+  return {
+    folder: folder.name,
+    folderPath: folder.path,
+    destination: destination.name,
+    store,
+    identity: JSON.stringify([store, routePrefix(destination, folder)]),
+    judgement: JSON.stringify([folder.policy, folder.compare]),
+  };
+}

@@ -92,6 +92,8 @@ export type Action =
       readonly reason: Reason;
       readonly owned: boolean;
     }
+  /** No request, and the baseline is dropped. */
+  | { readonly kind: 'forget'; readonly outcome: 'kept-remote'; readonly reason: Reason }
   /** No request and nothing to remember. */
   | { readonly kind: 'drop'; readonly outcome: 'unchanged' | 'vanished'; readonly reason: Reason }
   | { readonly kind: 'conflict'; readonly reason: ConflictReason }

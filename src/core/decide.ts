@@ -48,6 +48,8 @@ const blockedTypes: ReadonlySet<string> = new Set(['fifo', 'socket', 'device']);
 function decideAbsence(baseline: Baseline | undefined): Action {
   if (!baseline) return { kind: 'drop', outcome: 'vanished', reason: 'never-synced' };
   if (baseline.gone) return { kind: 'drop', outcome: 'unchanged', reason: 'identical' };
+  // An object that was only left alone is not ours to remember: should the file return, S3 is asked anew.
+  if (!agreed(baseline)) return { kind: 'forget', outcome: 'kept-remote', reason: 'deleted-locally' };
   return settle('kept-remote', 'deleted-locally', baseline.owned);
 }
 

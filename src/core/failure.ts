@@ -1,12 +1,21 @@
 // Failures: every unsuccessful request or read is classified once, at the edge, and decided upon by its class only.
 
 /**
- * - `transient`: network, 5xx, timeouts: the change is retried with backoff, without a limit of attempts
+ * - `transient`: 5xx, timeouts, resets: the change is retried with backoff, without a limit of attempts
  * - `throttled`: 503 SlowDown, 429: as transient, and concurrency is reduced
- * - `route`: nothing on this route can work (wrong secret, no bucket, access denied): the route pauses, the change waits
+ * - `unreachable`: nobody answers at the endpoint: the route pauses, one change at a time probes it
+ * - `refused`: nothing on this route can work (wrong secret, no such bucket): the route pauses, probing seldom
+ * - `denied`: this request is not allowed: the change is retried seldom; several in a row pause the route
  * - `permanent`: this object cannot be written as asked: the change is `failed` until its file changes or `retry`
  */
-export const failureClasses = ['transient', 'throttled', 'route', 'permanent'] as const;
+export const failureClasses = [
+  'transient',
+  'throttled',
+  'unreachable',
+  'refused',
+  'denied',
+  'permanent',
+] as const;
 export type FailureClass = (typeof failureClasses)[number];
 
 /** An unsuccessful request with what a person needs to mend it. Expected outcomes (412, 404) are data, not failures. */

@@ -24,7 +24,7 @@ export type OtherType = (typeof otherTypes)[number];
 export type Local =
   | { readonly kind: 'absent' }
   | { readonly kind: 'file'; readonly file: FileState }
-  | { readonly kind: 'other'; readonly type: OtherType };
+  | { readonly kind: 'other'; readonly type: OtherType; readonly fingerprint: Fingerprint };
 
 /** True when nothing suggests that the file was touched between two looks. */
 export function sameFingerprint(a: Fingerprint, b: Fingerprint): boolean {

@@ -24,7 +24,10 @@ export interface Filter {
   readonly refusedLines: readonly string[];
 }
 
-/** A filter of the config's patterns. With `include`, only files that match one of these are synced. */
+/**
+ * A filter of the config's patterns. With `include`, only files that match one of these are synced; what lies below an
+ * included directory is taken out again by `exclude` only.
+ */
 export function makeFilter(patterns: { include: readonly string[]; exclude: readonly string[] }): Filter {
   const included = matcher(compile(patterns.include));
   const excluded = matcher(compile(patterns.exclude));

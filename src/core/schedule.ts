@@ -1,7 +1,11 @@
 // When a change is ready. One column, `ready_at`, does settling, backoff and scheduled retries; times are arguments.
 
 /** A path is left alone until it was quiet for `settleMs`, but never longer than `settleMaxMs` after its first event. */
-export function readyAtMs(nowMs: number, firstSeenMs: number, settle: { settleMs: number; settleMaxMs: number }): number {
+export function readyAtMs(
+  nowMs: number,
+  firstSeenMs: number,
+  settle: { settleMs: number; settleMaxMs: number },
+): number {
   return Math.min(nowMs + settle.settleMs, firstSeenMs + Math.max(settle.settleMs, settle.settleMaxMs));
 }
 

@@ -7,8 +7,10 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import Database from 'better-sqlite3';
+import type { RouteIdentity } from '../config/config.ts';
 import type { Baseline } from '../core/baseline.ts';
-import type { Fingerprint, Sighting } from '../core/file.ts';
+import type { Sighting } from '../core/file.ts';
+import type { FailureClass } from '../core/failure.ts';
 import { directoryOf, joinPath, nameOf } from '../core/key.ts';
 import type { Observation, Obstacle } from '../core/observation.ts';
 import { readyAtMs } from '../core/schedule.ts';
@@ -63,16 +65,12 @@ export interface RouteRow {
   readonly listedAtMs: number | undefined;
 }
 
-export interface RouteIdentity {
-  readonly folder: string;
-  readonly folderPath: string;
-  readonly destination: string;
-  /** Endpoint and bucket. */
-  readonly store: string;
-  /** Endpoint, bucket and prefix. */
-  readonly identity: string;
-  /** Policy and compare. */
-  readonly judgement: string;
+/** What keeps a whole route from working; kept, so that `status` can tell it when no daemon runs. */
+export interface RouteTrouble {
+  readonly class: FailureClass | 'unenforceable';
+  readonly code: string;
+  readonly message: string;
+  readonly sinceMs: number;
 }
 
 export interface ListedObject {
@@ -135,7 +133,8 @@ export class Journal {
     configure(database);
     migrate(database);
     const journal = new Journal(database, lock);
-    journal.#sql.returnClaims.run();
+    // Claims do not survive their process; and whoever starts it may have mended what kept others from succeeding.
+    journal.#sql.startAfresh.run(Date.now());
     return journal;
   }
 
@@ -145,13 +144,6 @@ export class Journal {
     if (!fs.existsSync(file)) return undefined;
     const database = new Database(file, { readonly: true, fileMustExist: true });
     if (database.pragma('user_version', { simple: true }) === 0) return undefined;
-    return new Journal(database, undefined);
-  }
-
-  /** A journal that exists in memory only: for `plan` before the first run. */
-  static inMemory(): Journal {
-    const database = new Database(':memory:');
-    migrate(database);
     return new Journal(database, undefined);
   }
 
@@ -266,6 +258,16 @@ export class Journal {
     });
   }
 
+  /** Forgets obstacles that are there no more. */
+  clearObstacles(folderId: number, names: readonly { directory: string; name: Uint8Array }[]): void {
+    if (names.length === 0) return;
+    this.transaction(() => {
+      for (const { directory, name } of names) {
+        this.#sql.clearObstacle.run(this.#directoryId(folderId, directory), Buffer.from(name));
+      }
+    });
+  }
+
   /** Ends claims and takes the next ones, in one transaction: one fsync for both. Oldest first. */
   turn(work: {
     readonly completions: readonly Completion[];
@@ -280,9 +282,12 @@ export class Journal {
     });
   }
 
-  /** When the route's next pending change is ready; Infinity when none is pending. */
-  nextReadyAtMs(routeId: number): number {
-    return this.#sql.nextReadyAt.get(routeId) ?? Infinity;
+  /**
+   * When the route's next pending change is ready; Infinity when none is pending.
+   * @param attemptsMax leaves out changes that were tried that often
+   */
+  nextReadyAtMs(routeId: number, attemptsMax = Number.MAX_SAFE_INTEGER): number {
+    return this.#sql.nextReadyAt.get(routeId, attemptsMax) ?? Infinity;
   }
 
   /** Makes failed, conflicting and blocked changes of a route pending again. */
@@ -302,6 +307,11 @@ export class Journal {
         this.#sql.insertListed.run(routeId, object.path, object.size, object.etag, object.lastModifiedMs);
       }
     });
+  }
+
+  /** True once the first contact's listing was taken in full. */
+  isListed(routeId: number): boolean {
+    return this.#sql.listedAt.get(routeId) != null;
   }
 
   finishListing(routeId: number, nowMs: number): void {
@@ -338,6 +348,41 @@ export class Journal {
 
   scannedAtMs(folderId: number): number | undefined {
     return this.#sql.scannedAt.get(folderId) ?? undefined;
+  }
+
+  recordHalt(folderId: number, message: string | undefined): void {
+    this.#sql.recordHalt.run(message ?? null, folderId);
+  }
+
+  halt(folderId: number): string | undefined {
+    return this.#sql.halt.get(folderId) ?? undefined;
+  }
+
+  recordTrouble(routeId: number, trouble: RouteTrouble | undefined): void {
+    this.#sql.recordTrouble.run(trouble ? JSON.stringify(trouble) : null, routeId);
+  }
+
+  trouble(routeId: number): RouteTrouble | undefined {
+    const json = this.#sql.trouble.get(routeId);
+    return json ? (JSON.parse(json) as RouteTrouble) : undefined;
+  }
+
+  recordSuccess(routeId: number, nowMs: number): void {
+    this.#sql.recordSuccess.run(nowMs, routeId);
+  }
+
+  succeededAtMs(routeId: number): number | undefined {
+    return this.#sql.succeededAt.get(routeId) ?? undefined;
+  }
+
+  /** @throws when the journal cannot be written: the disk is full, read-only or broken */
+  proveWritable(nowMs: number): void {
+    this.#sql.heartbeat.run(nowMs);
+  }
+
+  /** Changes that are not done: pending or claimed. */
+  openCount(routeId: number): number {
+    return this.#sql.openCount.get(routeId)!;
   }
 
   counts(routeId: number): RouteCounts {
@@ -408,6 +453,7 @@ export class Journal {
     switch (end.kind) {
       case 'settled': {
         this.#recordBaseline(claim, end.baseline, nowMs);
+        sql.deleteUpload.run(claim.routeId, claim.directoryId, nameOf(claim.path));
         const done = sql.deleteChange.run(changeId, generation).changes === 1;
         if (!done) sql.lookAgain.run(nowMs, changeId);
         return;
@@ -476,7 +522,7 @@ function observedReadyAt(
 function seenRow(seen: Sighting | undefined) {
   if (seen === undefined) return { seenSize: null, seenMtimeNs: null, seenCtimeNs: null, seenIno: null };
   if (seen === 'absent') return { seenSize: -1, seenMtimeNs: 0, seenCtimeNs: 0, seenIno: 0 };
-  const row = rowFromFingerprint(seen as Fingerprint);
+  const row = rowFromFingerprint(seen);
   return { seenSize: row.size, seenMtimeNs: row.mtime_ns, seenCtimeNs: row.ctime_ns, seenIno: row.ino };
 }
 
@@ -550,6 +596,7 @@ function configure(database: Database.Database): void {
 
 function prepare(database: Database.Database) {
   const integer = <P extends unknown[]>(sql: string) => database.prepare<P, number>(sql).pluck();
+  const text = <P extends unknown[]>(sql: string) => database.prepare<P, string>(sql).pluck();
   return {
     upsertFolder: integer<[string, string]>(
       `INSERT INTO folder (name, path) VALUES (?, ?)
@@ -562,10 +609,9 @@ function prepare(database: Database.Database) {
          identity = excluded.identity
        RETURNING destination_id`,
     ),
-    findRoute: database.prepare<
-      [number, number],
-      { route_id: number; identity: string; judgement: string }
-    >('SELECT route_id, identity, judgement FROM route WHERE folder_id = ? AND destination_id = ?'),
+    findRoute: database.prepare<[number, number], { route_id: number; identity: string; judgement: string }>(
+      'SELECT route_id, identity, judgement FROM route WHERE folder_id = ? AND destination_id = ?',
+    ),
     findRouteByNames: database.prepare<
       [string, string],
       {
@@ -604,15 +650,11 @@ function prepare(database: Database.Database) {
       `UPDATE change SET state = 'pending', ready_at = ?, attempts = 0 WHERE route_id = ? AND state = 'conflict'`,
     ),
 
-    findDirectory: integer<[number, string]>(
-      'SELECT dir_id FROM directory WHERE folder_id = ? AND path = ?',
-    ),
+    findDirectory: integer<[number, string]>('SELECT dir_id FROM directory WHERE folder_id = ? AND path = ?'),
     insertDirectory: integer<[number, number | null, string]>(
       'INSERT INTO directory (folder_id, parent_id, path) VALUES (?, ?, ?) RETURNING dir_id',
     ),
-    directoryPath: database
-      .prepare<[number], string>('SELECT path FROM directory WHERE dir_id = ?')
-      .pluck(),
+    directoryPath: database.prepare<[number], string>('SELECT path FROM directory WHERE dir_id = ?').pluck(),
 
     nextGeneration: integer<[]>(
       `INSERT INTO meta (key, value) VALUES ('generation', 1)
@@ -644,8 +686,12 @@ function prepare(database: Database.Database) {
          code = excluded.code, message = excluded.message`,
     ),
 
-    nextReadyAt: integer<[number]>(
-      `SELECT ready_at FROM change WHERE route_id = ? AND state = 'pending' ORDER BY ready_at LIMIT 1`,
+    clearObstacle: database.prepare<[number, Buffer]>(
+      `DELETE FROM change WHERE dir_id = ? AND name = ? AND state = 'blocked'`,
+    ),
+
+    nextReadyAt: integer<[number, number]>(
+      `SELECT ready_at FROM change WHERE route_id = ? AND state = 'pending' AND attempts < ? ORDER BY ready_at LIMIT 1`,
     ),
     claim: database.prepare<
       [number, number, number],
@@ -657,7 +703,11 @@ function prepare(database: Database.Database) {
                            ORDER BY ready_at LIMIT ?)
        RETURNING change_id, dir_id, name, generation, attempts`,
     ),
-    returnClaims: database.prepare<[]>(`UPDATE change SET state = 'pending' WHERE state = 'claimed'`),
+    startAfresh: database.prepare<[number]>(
+      `UPDATE change SET state = 'pending', attempts = 0, ready_at = min(ready_at, ?)
+       WHERE state = 'claimed' OR (state = 'pending' AND attempts > 0)
+          OR (state IN ('failed', 'blocked') AND typeof(name) = 'text')`,
+    ),
     deleteChange: database.prepare<[number, number]>(
       'DELETE FROM change WHERE change_id = ? AND generation = ?',
     ),
@@ -709,6 +759,10 @@ function prepare(database: Database.Database) {
       'DELETE FROM baseline WHERE route_id = ? AND dir_id = ? AND name = ?',
     ),
 
+    deleteUpload: database.prepare<[number, number, string]>(
+      'DELETE FROM upload WHERE route_id = ? AND dir_id = ? AND name = ?',
+    ),
+
     insertListed: database.prepare<[number, string, number, string, number]>(
       'INSERT OR REPLACE INTO listed (route_id, path, size, etag, modified_at) VALUES (?, ?, ?, ?, ?)',
     ),
@@ -718,6 +772,7 @@ function prepare(database: Database.Database) {
     anyListed: integer<[number]>('SELECT 1 FROM listed WHERE route_id = ? LIMIT 1'),
     dropListed: database.prepare<[number, string]>('DELETE FROM listed WHERE route_id = ? AND path = ?'),
     clearListed: database.prepare<[number]>('DELETE FROM listed WHERE route_id = ?'),
+    listedAt: integer<[number]>('SELECT listed_at FROM route WHERE route_id = ?'),
     finishListing: database.prepare<[number, number]>('UPDATE route SET listed_at = ? WHERE route_id = ?'),
 
     capabilities: database.prepare<[number], { capabilities: string | null; probed_at: number | null }>(
@@ -729,13 +784,27 @@ function prepare(database: Database.Database) {
     recordScan: database.prepare<[number, number]>('UPDATE folder SET scanned_at = ? WHERE folder_id = ?'),
     scannedAt: integer<[number]>('SELECT scanned_at FROM folder WHERE folder_id = ?'),
 
+    recordHalt: database.prepare<[string | null, number]>('UPDATE folder SET halt = ? WHERE folder_id = ?'),
+    halt: text<[number]>('SELECT halt FROM folder WHERE folder_id = ?'),
+    recordTrouble: database.prepare<[string | null, number]>(
+      'UPDATE route SET trouble = ? WHERE route_id = ?',
+    ),
+    trouble: text<[number]>('SELECT trouble FROM route WHERE route_id = ?'),
+    recordSuccess: database.prepare<[number, number]>('UPDATE route SET succeeded_at = ? WHERE route_id = ?'),
+    succeededAt: integer<[number]>('SELECT succeeded_at FROM route WHERE route_id = ?'),
+
+    heartbeat: database.prepare<[number]>(
+      `INSERT INTO meta (key, value) VALUES ('heartbeat_at', ?)
+       ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
+    ),
+    openCount: integer<[number]>(
+      `SELECT count(*) FROM change WHERE route_id = ? AND state IN ('pending', 'claimed')`,
+    ),
     pendingCounts: database.prepare<[number], { pending: number; retrying: number; oldest: number | null }>(
       `SELECT count(*) AS pending, coalesce(sum(attempts > 0), 0) AS retrying, min(since_at) AS oldest
        FROM change WHERE route_id = ? AND state = 'pending'`,
     ),
-    claimedCount: integer<[number]>(
-      `SELECT count(*) FROM change WHERE state = 'claimed' AND route_id = ?`,
-    ),
+    claimedCount: integer<[number]>(`SELECT count(*) FROM change WHERE state = 'claimed' AND route_id = ?`),
     stuckCounts: database.prepare<[number], { state: StuckState; count: number }>(
       `SELECT state, count(*) AS count FROM change
        WHERE route_id = ? AND state NOT IN ('pending', 'claimed') GROUP BY state`,

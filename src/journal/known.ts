@@ -90,3 +90,9 @@ function sightingOf(row: ChangeRow): Sighting | undefined {
     ino: row.seen_ino,
   });
 }
+
+/** Before the first run. */
+export const nothingKnown: Known = {
+  directory: () => ({ names: new Map(), blockedBytes: new Set(), directories: [] }),
+  close: () => undefined,
+};

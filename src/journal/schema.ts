@@ -20,7 +20,8 @@ const steps: readonly string[] = [
     folder_id  INTEGER PRIMARY KEY,
     name       TEXT NOT NULL UNIQUE,
     path       TEXT NOT NULL,
-    scanned_at INTEGER             -- end of the last complete scan
+    scanned_at INTEGER,            -- end of the last complete scan
+    halt       TEXT                -- why nothing is done for it at the moment, in plain words
   ) STRICT;
 
   -- A place in S3 and what its store was found to enforce (JSON of Capabilities).
@@ -40,6 +41,8 @@ const steps: readonly string[] = [
     identity       TEXT NOT NULL,  -- endpoint, bucket and prefix: when it changes, no baseline is true any more
     judgement      TEXT NOT NULL,  -- policy and compare: when they change, decisions not to act are taken again
     listed_at      INTEGER,        -- end of the first contact's listing
+    trouble        TEXT,           -- what keeps the whole route from working (JSON of RouteTrouble)
+    succeeded_at   INTEGER,        -- last confirmed write
     UNIQUE (folder_id, destination_id)
   ) STRICT;
 

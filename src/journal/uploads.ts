@@ -100,10 +100,9 @@ function prepare(database: Database) {
          WHERE route_id = ? AND directory.path = ? AND name = ?`,
       )
       .safeIntegers(),
-    parts: database.prepare<
-      [number],
-      { part_number: number; etag: string; checksum: string | null }
-    >('SELECT part_number, etag, checksum FROM upload_part WHERE upload_row = ? ORDER BY part_number'),
+    parts: database.prepare<[number], { part_number: number; etag: string; checksum: string | null }>(
+      'SELECT part_number, etag, checksum FROM upload_part WHERE upload_row = ? ORDER BY part_number',
+    ),
     insert: database
       .prepare<[Record<string, unknown>], number>(
         `INSERT INTO upload (route_id, dir_id, name, key, upload_id, size, mtime_ns, ctime_ns, ino, part_size,

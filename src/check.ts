@@ -1,0 +1,124 @@
+// Check: looks at everything a run depends on and says what is wrong, before it goes wrong.
+import fs from 'node:fs';
+import path from 'node:path';
+import type { Config, DestinationConfig, FolderConfig } from './config/config.ts';
+import { routePrefix } from './config/config.ts';
+import { Failure } from './core/failure.ts';
+import { probe } from './transfer/probe.ts';
+import { connect, S3Destination } from './transfer/s3.ts';
+import { lookAtRoot } from './watch/root.ts';
+import { networkFileSystem } from './watch/limits.ts';
+
+export interface Finding {
+  readonly level: 'ok' | 'warning' | 'error';
+  /** What it is about: `folder "documents"`. */
+  readonly subject: string;
+  readonly message: string;
+  /** Trying again later may do. */
+  readonly temporary: boolean;
+}
+
+export async function checkConfig(config: Config): Promise<Finding[]> {
+  const findings: Finding[] = [finding('ok', config.file, 'is valid')];
+  findings.push(checkStateDir(config.stateDir));
+  for (const folder of config.folders) findings.push(...checkFolder(folder));
+  for (const destination of config.destinations.values()) {
+    findings.push(...(await checkDestination(config, destination)));
+  }
+  return findings;
+}
+
+function checkStateDir(stateDir: string): Finding {
+  const subject = `state-dir ${stateDir}`;
+  // It is made at the first start: what counts is the nearest directory that exists.
+  let existing = stateDir;
+  while (!fs.existsSync(existing)) existing = path.dirname(existing);
+  const network = networkFileSystem(existing);
+  if (network) {
+    return finding(
+      'error',
+      subject,
+      `is on ${network}, where a SQLite journal is not safe: choose a local disk`,
+    );
+  }
+  try {
+    fs.accessSync(existing, fs.constants.W_OK | fs.constants.X_OK);
+    return finding('ok', subject, 'can be written');
+  } catch {
+    return finding('error', subject, `cannot be written: give this user the right to write in ${existing}`);
+  }
+}
+
+function checkFolder(folder: FolderConfig): Finding[] {
+  const subject = `folder "${folder.name}"`;
+  const root = lookAtRoot(folder.name, folder.path);
+  if (root.state !== 'ok') return [finding('error', subject, root.message.replace(`${subject}: `, ''))];
+  const findings = [finding('ok', subject, `${folder.path} can be read`)];
+  const network = networkFileSystem(folder.path);
+  if (network) {
+    findings.push(
+      finding(
+        'warning',
+        subject,
+        `is on ${network}, which tells nothing of changes made elsewhere: it is polled`,
+      ),
+    );
+  }
+  return findings;
+}
+
+async function checkDestination(config: Config, destination: DestinationConfig): Promise<Finding[]> {
+  const subject = `destination "${destination.name}"`;
+  const folders = config.folders.filter((folder) => folder.to.includes(destination.name));
+  const client = connect(destination);
+  try {
+    const findings: Finding[] = [];
+    for (const prefix of new Set(folders.map((folder) => routePrefix(destination, folder)))) {
+      const s3 = new S3Destination(destination, client);
+      const capabilities = await probe(s3, prefix);
+      const place = `${destination.bucket}/${prefix}`;
+      findings.push(finding('ok', subject, `${place} can be written`));
+      const needy = folders.filter((folder) => folder.policy !== 'overwrite');
+      if (needy.length > 0 && !capabilities.putIfAbsent && !destination.unsafeEmulation) {
+        const names = needy.map((folder) => `"${folder.name}" (${folder.policy})`).join(', ');
+        findings.push(
+          finding(
+            'error',
+            subject,
+            `ignores If-None-Match, so it cannot keep the policy of ${names}: use another store or policy overwrite, ` +
+              'or accept the race with `unsafe-emulation: true`',
+          ),
+        );
+      }
+      if (needy.length > 0 && capabilities.putIfAbsent && !capabilities.completeIfAbsent) {
+        findings.push(
+          finding(
+            'warning',
+            subject,
+            'ignores conditions on multipart uploads: files go up as one request each, and those over 5 GiB are blocked',
+          ),
+        );
+      }
+      if (!capabilities.checksums) {
+        findings.push(
+          finding('warning', subject, 'does not keep checksums: equality is judged by ETag and time'),
+        );
+      }
+      if (!capabilities.multipartTags && folders.some((folder) => folder.rules.some((rule) => rule.tags))) {
+        findings.push(finding('warning', subject, 'drops tags of files over 8 MiB (multipart uploads)'));
+      }
+    }
+    return findings;
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    const temporary =
+      error.class === 'unreachable' || error.class === 'transient' || error.class === 'throttled';
+    return [{ level: 'error', subject, message: error.message.replace(`${subject}: `, ''), temporary }];
+  } finally {
+    client.destroy();
+  }
+}
+
+function finding(level: Finding['level'], subject: string, message: string): Finding {
+  return { level, subject, message, temporary: false };
+}

@@ -1,0 +1,56 @@
+// `plan`: the same scan, the same look, the same decision, and no act.
+import { planConfig, type PlannedAction } from '../plan.ts';
+import { Failure } from '../core/failure.ts';
+import { readConfig } from './config.ts';
+import { exitCodes, type ExitCode } from './exit.ts';
+import type { VerbOptions } from './program.ts';
+import { bytesText, countText, nameText, plural, table } from './text.ts';
+
+/** Lines of a table that a person still reads; `--json` has them all. */
+const rowsMax = 200;
+
+export async function run(options: VerbOptions): Promise<ExitCode> {
+  const config = readConfig(options.config);
+  if (!config) return exitCodes.config;
+  try {
+    const { actions, problems } = await planConfig(config);
+    const summary = summaryOf(actions);
+    process.stdout.write(
+      options.json ? `${JSON.stringify({ actions, summary, problems })}\n` : planText(actions, summary),
+    );
+    for (const problem of problems) process.stderr.write(`${problem}\n`);
+    if (problems.length > 0) return exitCodes.failed;
+    return options.exitCode && actions.length > 0 ? exitCodes.differences : exitCodes.ok;
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    return error.class === 'unreachable' || error.class === 'transient'
+      ? exitCodes.temporary
+      : exitCodes.failed;
+  }
+}
+
+function summaryOf(actions: readonly PlannedAction[]) {
+  const counts: Record<string, number> = {};
+  for (const { action } of actions) counts[action] = (counts[action] ?? 0) + 1;
+  const bytes = actions.reduce((sum, { action, bytes }) => sum + (action === 'upload' ? bytes : 0), 0);
+  return { total: actions.length, counts, bytes };
+}
+
+function planText(actions: readonly PlannedAction[], summary: ReturnType<typeof summaryOf>): string {
+  if (actions.length === 0) return 'nothing to do\n';
+  const rows = actions
+    .slice(0, rowsMax)
+    .map(({ action, folder, destination, path, reason, bytes }) => [
+      action,
+      nameText(path),
+      `${folder} → ${destination}`,
+      reason,
+      action === 'upload' ? bytesText(bytes) : '',
+    ]);
+  const more =
+    actions.length > rowsMax ? `… and ${countText(actions.length - rowsMax)} more (--json lists all)\n` : '';
+  const counts = Object.entries(summary.counts).map(([action, count]) => `${countText(count)} ${action}`);
+  const upload = summary.bytes > 0 ? `, ${bytesText(summary.bytes)} to upload` : '';
+  return `${table(rows)}${more}\n${plural(summary.total, 'change')}: ${counts.join(', ')}${upload}\n`;
+}

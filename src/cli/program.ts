@@ -1,0 +1,144 @@
+// The verbs: one table, one file each, loaded only when it is asked for (`status` must not load the AWS SDK).
+import { Command, CommanderError, Option } from 'commander';
+import { version } from '../version.ts';
+import { exitCodes, type ExitCode } from './exit.ts';
+
+/** What every verb is given. */
+export interface VerbOptions {
+  readonly config: string;
+  readonly json: boolean;
+  readonly exitCode: boolean;
+}
+
+interface Verb {
+  readonly name: string;
+  readonly summary: string;
+  readonly help: string;
+  /** Reports, hence has `--json`. */
+  readonly reports: boolean;
+  readonly options?: readonly Option[];
+  readonly load: () => Promise<{ run: (options: VerbOptions) => Promise<ExitCode> }>;
+}
+
+const verbs: readonly Verb[] = [
+  {
+    name: 'run',
+    summary: 'watch the folders and keep them in S3, until stopped',
+    help: 'This is the daemon: what systemd starts. Ctrl-C or SIGTERM ends it within 10 seconds.',
+    reports: false,
+    load: () => import('./run.ts'),
+  },
+  {
+    name: 'once',
+    summary: 'bring every folder in line once, and exit',
+    help:
+      'Scans the folders, uploads what is new or changed since the last time, and exits. An unchanged tree costs no\n' +
+      'request at all. Files are taken as they are now; a file that changes while it is read is read again.',
+    reports: true,
+    load: () => import('./once.ts'),
+  },
+  {
+    name: 'plan',
+    summary: 'say what would be done and why, and touch nothing',
+    help: 'Works beside a running daemon. With --exit-code it exits with 4 when there is something to do.',
+    reports: true,
+    options: [new Option('--exit-code', 'exit with 4 when there is something to do')],
+    load: () => import('./plan.ts'),
+  },
+  {
+    name: 'check',
+    summary: 'check the config, the folders, and what the buckets allow and enforce',
+    help: 'Writes nothing but one scratch object `.s3syncd-probe` under each prefix, and removes it again.',
+    reports: true,
+    load: () => import('./check.ts'),
+  },
+  {
+    name: 'status',
+    summary: 'what is in S3, what is not yet, since when and why',
+    help:
+      'Asks the running daemon, or reads the journal when there is none. Exits with 0 when all is well, 1 when something\n' +
+      'failed or is blocked, 5 when something waits for your decision, 75 when a destination cannot be reached.',
+    reports: true,
+    load: () => import('./status.ts'),
+  },
+  {
+    name: 'retry',
+    summary: 'try failed and blocked files again, now',
+    help: 'Needs a running daemon; without one, the next start or `once` tries them anyway.',
+    reports: true,
+    load: () => import('./retry.ts'),
+  },
+];
+
+const defaultConfig = '/etc/s3syncd/config.yaml';
+
+const epilogue = `
+Begin:
+  s3syncd check  -c config.yaml    is everything in order?
+  s3syncd plan   -c config.yaml    what would happen?
+  s3syncd once   -c config.yaml    do it once
+  s3syncd run    -c config.yaml    keep doing it
+
+Exit codes: 0 all well, 1 something failed or is blocked, 2 usage, 3 no daemon, 4 differences found,
+5 conflicts or held deletes are open, 75 temporary (destination unreachable), 78 configuration error.`;
+
+/** Runs the command line. @returns the exit code */
+export async function main(argv: readonly string[]): Promise<ExitCode> {
+  let result: ExitCode = exitCodes.ok;
+  const program = new Command('s3syncd')
+    .description(
+      'Keeps local folders in S3: every change is remembered, nothing is lost, torn or wrongly overwritten.',
+    )
+    .helpCommand(false)
+    .showHelpAfterError('(s3syncd --help lists the verbs)')
+    .addHelpText('after', epilogue)
+    .version(version, '-V, --version', 'print the version')
+    .exitOverride();
+
+  for (const verb of verbs) {
+    const command = program
+      .command(verb.name)
+      .summary(verb.summary)
+      .description(`${capitalise(verb.summary)}.\n\n${verb.help}`)
+      .option('-c, --config <file>', 'the config file', defaultConfig);
+    if (verb.reports) command.option('--json', 'print one JSON document instead of a table', false);
+    for (const option of verb.options ?? []) command.addOption(option);
+    command.action(async (options: VerbOptions) => {
+      const { run } = await verb.load();
+      result = await run(options);
+    });
+  }
+  program
+    .command('config')
+    .summary('about the config file')
+    .description('About the config file.')
+    .command('schema')
+    .description('Print the JSON Schema of the config file, for editors that complete and check it.')
+    .action(async () => {
+      const { configJsonSchema } = await import('../config/describe.ts');
+      process.stdout.write(configJsonSchema());
+    });
+  program
+    .command('version')
+    .summary('print the version')
+    .description('Print the versions of s3syncd and Node.')
+    .option('--json', 'print one JSON document', false)
+    .action(({ json }: { json: boolean }) => {
+      const versions = { s3syncd: version, node: process.versions.node };
+      process.stdout.write(
+        json ? `${JSON.stringify(versions)}\n` : `s3syncd ${version} (Node ${process.versions.node})\n`,
+      );
+    });
+
+  try {
+    await program.parseAsync(argv);
+    return result;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+    throw error;
+  }
+}
+
+function capitalise(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

@@ -1,0 +1,109 @@
+// `status`: the running daemon's word, or the journal's.
+import type { Config } from '../config/config.ts';
+import { routeIdentity } from '../config/config.ts';
+import { askDaemon } from '../control/client.ts';
+import { Journal } from '../journal/journal.ts';
+import {
+  exitCodeOf,
+  readStatus,
+  type FolderStatus,
+  type RouteStatus,
+  type Status,
+} from '../observe/status.ts';
+import { version } from '../version.ts';
+import { readConfig } from './config.ts';
+import { exitCodes, type ExitCode } from './exit.ts';
+import type { VerbOptions } from './program.ts';
+import { countText, durationText, nameText, plural, table } from './text.ts';
+
+export async function run(options: VerbOptions): Promise<ExitCode> {
+  const config = readConfig(options.config);
+  if (!config) return exitCodes.config;
+  const status =
+    ((await askDaemon(config.stateDir, 'GET', '/status')) as Status | undefined) ?? fromJournal(config);
+  if (!status) {
+    process.stderr.write(
+      `no daemon runs and there is no journal in ${config.stateDir} yet: start one with \`s3syncd run\`, or sync with \`s3syncd once\`\n`,
+    );
+    return exitCodes.noDaemon;
+  }
+  process.stdout.write(options.json ? `${JSON.stringify(status)}\n` : statusText(status));
+  return exitCodeOf(status);
+}
+
+function fromJournal(config: Config): Status | undefined {
+  const journal = Journal.openReadOnly(config.stateDir);
+  if (!journal) return undefined;
+  try {
+    return readStatus(
+      config,
+      journal,
+      (folder, destination) => routeIdentity(folder, config.destinations.get(destination)!),
+      version,
+      undefined,
+    );
+  } finally {
+    journal.close();
+  }
+}
+
+/** For people: a line per folder and destination, and below it what is wrong, in plain words. */
+export function statusText(status: Status): string {
+  const head = status.running
+    ? `s3syncd ${status.version} is running (pid ${status.pid}, for ${ageText(status.since)})\n\n`
+    : 's3syncd is not running; this is what its journal says\n\n';
+  return head + status.folders.map(folderText).join('\n');
+}
+
+function folderText(folder: FolderStatus): string {
+  const lines = [`${folder.name}  ${nameText(folder.path)}  ${stateText(folder)}\n`];
+  for (const reason of folder.reasons) lines.push(`  ! ${reason}\n`);
+  lines.push(
+    table(
+      folder.routes.map((route) => [
+        `  → ${route.destination}`,
+        `${countText(route.settled)} synced`,
+        `${countText(route.pending + route.inFlight)} pending`,
+        troubleCounts(route),
+        route.lastSuccess ? `last upload ${ageText(route.lastSuccess)} ago` : '',
+      ]),
+    ),
+  );
+  for (const route of folder.routes) lines.push(...problemLines(route));
+  return lines.join('');
+}
+
+function stateText(folder: FolderStatus): string {
+  if (folder.state === 'stopped')
+    return folder.lastScan ? `last scanned ${ageText(folder.lastScan)} ago` : 'never scanned';
+  return folder.state === 'ok' ? 'watching' : folder.state;
+}
+
+function troubleCounts(route: RouteStatus): string {
+  const counts = [
+    [route.retrying, 'retrying'],
+    [route.failed, 'failed'],
+    [route.blocked, 'blocked'],
+    [route.conflicts, 'in conflict'],
+    [route.held, 'held'],
+  ] as const;
+  const parts = counts.filter(([count]) => count > 0).map(([count, word]) => `${countText(count)} ${word}`);
+  if (route.lagSeconds > 60) parts.push(`waiting for ${durationText(route.lagSeconds * 1000)}`);
+  return parts.join(', ');
+}
+
+function problemLines(route: RouteStatus): string[] {
+  const lines: string[] = [];
+  if (route.trouble) lines.push(`  ! ${route.trouble.message} (since ${ageText(route.trouble.since)})\n`);
+  for (const { path, state, code, message } of route.problems) {
+    lines.push(`  ! ${nameText(path)}: ${state}, ${code}: ${nameText(message)}\n`);
+  }
+  const all = route.failed + route.blocked + route.conflicts + route.held + route.retrying;
+  const unnamed = all - route.problems.length;
+  if (unnamed > 0) lines.push(`  … and ${plural(unnamed, 'more file')}\n`);
+  return lines;
+}
+
+function ageText(time: string | undefined): string {
+  return time === undefined ? 'ever' : durationText(Date.now() - Date.parse(time));
+}

@@ -1,0 +1,14 @@
+// What a store was found to do. Stores answer 200 to headers that they do not know, so only a probe tells.
+
+export interface Capabilities {
+  /** PutObject refuses `If-None-Match: *` when the key exists. */
+  readonly putIfAbsent: boolean;
+  /** PutObject honours `If-Match`: with the ETag quoted as S3 sends it, only without quotes, or not at all. */
+  readonly putIfMatch: 'quoted' | 'unquoted' | 'no';
+  /** CompleteMultipartUpload refuses `If-None-Match: *` when the key exists. */
+  readonly completeIfAbsent: boolean;
+  /** Stores x-amz-checksum-crc32 and gives it back on HEAD. */
+  readonly checksums: boolean;
+  /** Keeps x-amz-tagging of CreateMultipartUpload. */
+  readonly multipartTags: boolean;
+}

@@ -1,0 +1,321 @@
+// The daemon: the only file that knows all parts. The watcher says "look there", the journal remembers it, the drain
+// looks, decides and acts, the journal records it.
+import fs from 'node:fs';
+import { hostname } from 'node:os';
+import {
+  routeIdentity,
+  routePrefix,
+  type Config,
+  type DestinationConfig,
+  type FolderConfig,
+} from './config/config.ts';
+import { compileRules } from './core/rules.ts';
+import { Drain } from './drain/drain.ts';
+import { Endpoint } from './drain/endpoint.ts';
+import type { Handled } from './drain/act.ts';
+import type { Route } from './drain/route.ts';
+import { journalFile, Journal, type Claim } from './journal/journal.ts';
+import type { Logger } from './observe/log.ts';
+import { readStatus, type Status } from './observe/status.ts';
+import { ByteBudget } from './transfer/limits.ts';
+import { describeFile } from './transfer/metadata.ts';
+import { connect, S3Destination } from './transfer/s3.ts';
+import { startWatchThread, type WatchThread } from './watch/thread.ts';
+import type { Message } from './watch/messages.ts';
+import { version } from './version.ts';
+
+/** Bytes of bodies in memory, over all destinations: 8 parts of 16 MiB. */
+const bodyBytesMax = 128 * 1024 ** 2;
+
+/** What the daemon knows of a folder besides the journal. */
+export interface FolderState {
+  readonly folderId: number;
+  readonly config: FolderConfig;
+  /** Changes are seen as they happen. */
+  watching: boolean;
+  /** Why parts of it are polled. */
+  degraded: readonly string[];
+  /** Why nothing is done for it at the moment. */
+  halt: string | undefined;
+  /** The scan at start has ended. */
+  scanned: boolean;
+}
+
+export interface DaemonOptions {
+  readonly log: Logger;
+  /** `run` watches; `once` scans, works off what it found, and ends. */
+  readonly mode: 'run' | 'once';
+  readonly onHandled?: (route: Route, claim: Claim, handled: Handled) => void;
+  readonly onScanned?: (folder: FolderState) => void;
+}
+
+export class Daemon {
+  readonly config: Config;
+  readonly journal: Journal;
+  readonly folders: readonly FolderState[];
+  readonly drains: readonly Drain[];
+  readonly startedMs = Date.now();
+  readonly #options: DaemonOptions;
+  readonly #watch: WatchThread;
+  readonly #closeConnections: () => void;
+  readonly #ended: Promise<void>;
+  readonly #watching = Promise.withResolvers<void>();
+
+  /**
+   * Opens the journal, starts the drains and the watch thread.
+   * @throws JournalInUse when another daemon has the journal; Error when the state directory cannot be used
+   */
+  constructor(config: Config, options: DaemonOptions) {
+    this.config = config;
+    this.#options = options;
+    this.journal = Journal.open(config.stateDir);
+    const { routes, close } = openRoutes(config, this.journal);
+    this.#closeConnections = close;
+    const budget = new ByteBudget(bodyBytesMax);
+    const { log, onHandled = () => undefined } = options;
+    this.drains = routes.map((route) => new Drain(route, { journal: this.journal, budget, log, onHandled }));
+    this.folders = config.folders.map((folder) => ({
+      folderId: routes.find((route) => route.folder === folder)!.folderId,
+      config: folder,
+      watching: false,
+      degraded: [],
+      halt: undefined,
+      scanned: false,
+    }));
+    this.#watch = this.#startWatching();
+    this.#ended = Promise.all(this.drains.map((drain) => drain.run())).then(() => undefined);
+  }
+
+  /** Resolves when the drains have ended: after `stop`, and in mode `once` when all that can be done is done. */
+  get ended(): Promise<void> {
+    return this.#ended;
+  }
+
+  /** Resolves when every folder is watched, or is not there to be. */
+  get watching(): Promise<void> {
+    return this.#watching.promise;
+  }
+
+  status(): Status {
+    const folders = this.folders.map(({ config, watching, degraded, halt }) => ({
+      name: config.name,
+      watching,
+      degraded,
+      halt,
+    }));
+    const identity = (folder: FolderConfig, destination: string) =>
+      routeIdentity(folder, this.config.destinations.get(destination)!);
+    const live = { sinceMs: this.startedMs, folders };
+    return readStatus(this.config, this.journal, identity, version, live);
+  }
+
+  /** For a progress line: cheap enough to ask for several times a second. */
+  progress(): { handled: number; pending: number; bytes: number; scanning: boolean } {
+    const sum = (count: (drain: Drain) => number) =>
+      this.drains.reduce((total, drain) => total + count(drain), 0);
+    return {
+      handled: sum((drain) => drain.handled),
+      pending: sum((drain) => this.journal.openCount(drain.route.routeId)),
+      bytes: sum((drain) => drain.bytes),
+      scanning: this.folders.some((folder) => !folder.scanned && folder.halt === undefined),
+    };
+  }
+
+  /** Tries what failed or is blocked again. @returns how many files */
+  retry(): number {
+    const nowMs = Date.now();
+    const retried = this.drains.reduce(
+      (total, drain) => total + this.journal.retry(drain.route.routeId, nowMs),
+      0,
+    );
+    for (const drain of this.drains) drain.retryNow();
+    return retried;
+  }
+
+  /** @throws when the journal cannot be written or a drain does not get to its work */
+  proveHealth(): void {
+    this.journal.proveWritable(Date.now());
+  }
+
+  /** Ends the drains early; `ended` resolves, and `stop` is still to be called. */
+  interrupt(): void {
+    for (const drain of this.drains) drain.stop();
+  }
+
+  /** Ends orderly: what is in flight is finished or can be gone on with; nothing new is started. */
+  async stop(): Promise<void> {
+    await this.#watch.stop();
+    for (const drain of this.drains) drain.stop();
+    await this.#ended;
+    this.#closeConnections();
+    this.journal.close();
+  }
+
+  #startWatching(): WatchThread {
+    return startWatchThread(
+      {
+        journalFile: journalFile(this.config.stateDir),
+        watch: this.#options.mode === 'run',
+        folders: this.folders.map(({ folderId, config }) => ({
+          folderId,
+          name: config.name,
+          path: config.path,
+          routeIds: this.#drainsOf(folderId).map((drain) => drain.route.routeId),
+          include: config.include,
+          exclude: config.exclude,
+          symlinks: config.symlinks,
+          rescanMs: config.rescanMs,
+        })),
+      },
+      {
+        onObserved: (message) => this.#observe(message),
+        onScanned: (message) => this.#scanned(message),
+        onWatching: ({ folderId }) => {
+          this.#folder(folderId).watching = true;
+          this.#tellWhenWatching();
+        },
+        onDegraded: (message) => this.#degrade(message),
+        onRoot: (message) => this.#rootChanged(message),
+        onCrash: (error) => this.#crashed(error),
+      },
+    );
+  }
+
+  #observe({ folderId, observations, obstacles, cleared }: Message<'observed'>): void {
+    const { config } = this.#folder(folderId);
+    const drains = this.#drainsOf(folderId);
+    const routeIds = drains.map((drain) => drain.route.routeId);
+    // `once` takes files as they are; a file that is being written is caught when it is read.
+    const settle = this.#options.mode === 'once' ? { settleMs: 0, settleMaxMs: 0 } : config;
+    const nowMs = Date.now();
+    this.journal.observe(folderId, routeIds, observations, settle, nowMs);
+    this.journal.observeObstacles(folderId, routeIds, obstacles, nowMs);
+    this.journal.clearObstacles(folderId, cleared);
+    for (const drain of drains) drain.poke();
+  }
+
+  #scanned(message: Message<'scanned'>): void {
+    const folder = this.#folder(message.folderId);
+    folder.scanned = true;
+    this.journal.recordScan(message.folderId, Date.now());
+    const { files, directories, durationMs } = message;
+    this.#options.log.debug({ folder: folder.config.name, files, directories, durationMs }, 'scanned');
+    this.#options.onScanned?.(folder);
+    this.#finish(folder);
+  }
+
+  #degrade({ folderId, reasons }: Message<'degraded'>): void {
+    const folder = this.#folder(folderId);
+    folder.degraded = reasons;
+    const subject = { folder: folder.config.name };
+    if (reasons.length === 0) this.#options.log.info(subject, 'folder is watched in full again');
+    else this.#options.log.warn({ ...subject, reasons }, 'folder cannot be watched in full; it is polled');
+  }
+
+  #rootChanged({ folderId, state, message }: Message<'root'>): void {
+    const folder = this.#folder(folderId);
+    const ok = state === 'ok';
+    // Another directory in the root's place is no reason to hold its files back: the watch thread says nothing absent.
+    const halted = !ok && state !== 'replaced';
+    folder.halt = halted ? message : undefined;
+    folder.degraded = state === 'replaced' ? [message] : [];
+    this.journal.recordHalt(folderId, folder.halt);
+    for (const drain of this.#drainsOf(folderId)) {
+      drain.route.root.path = realPath(folder.config.path);
+      drain.halt(halted);
+    }
+    const subject = { folder: folder.config.name };
+    if (ok) this.#options.log.info(subject, 'folder is there again');
+    else this.#options.log.error(subject, message);
+    this.#tellWhenWatching();
+    if (halted) this.#finish(folder);
+  }
+
+  #tellWhenWatching(): void {
+    if (this.folders.every((folder) => folder.watching || folder.halt !== undefined))
+      this.#watching.resolve();
+  }
+
+  /** In mode `once` a folder is done when it was scanned, or cannot be. */
+  #finish(folder: FolderState): void {
+    if (this.#options.mode !== 'once') return;
+    for (const drain of this.#drainsOf(folder.folderId)) drain.finish();
+  }
+
+  /** Without the watch thread nothing is seen any more: better to end, and be started again, than to lie. */
+  #crashed(error: Error): void {
+    this.#options.log.error({ err: error }, 'the watch thread ended; stopping');
+    throw error;
+  }
+
+  #folder(folderId: number): FolderState {
+    return this.folders.find((folder) => folder.folderId === folderId)!;
+  }
+
+  #drainsOf(folderId: number): Drain[] {
+    return this.drains.filter((drain) => drain.route.folderId === folderId);
+  }
+}
+
+/** Makes every folder's routes known to the journal and connects their destinations. */
+function openRoutes(config: Config, journal: Journal): { routes: Route[]; close: () => void } {
+  const clients = new Map(
+    [...config.destinations].map(([name, destination]) => [name, connect(destination)]),
+  );
+  const endpoints = new Map<string, Endpoint>();
+  const routes = config.folders.flatMap((folder) =>
+    folder.to.map((name) => {
+      const destination = config.destinations.get(name)!;
+      const endpointName = destination.endpoint ?? `aws:${destination.region ?? ''}`;
+      const endpoint = endpoints.get(endpointName) ?? new Endpoint(endpointName);
+      endpoints.set(endpointName, endpoint);
+      const row = journal.registerRoute(routeIdentity(folder, destination));
+      return makeRoute(
+        folder,
+        destination,
+        row,
+        endpoint,
+        new S3Destination(destination, clients.get(name)!),
+      );
+    }),
+  );
+  return { routes, close: () => clients.forEach((client) => client.destroy()) };
+}
+
+export function makeRoute(
+  folder: FolderConfig,
+  destination: DestinationConfig,
+  row: Pick<Route, 'routeId' | 'folderId' | 'destinationId'>,
+  endpoint: Endpoint,
+  s3: S3Destination,
+): Route {
+  const describe = compileRules(folder.rules, { host: hostname(), folder: folder.name });
+  return {
+    routeId: row.routeId,
+    folderId: row.folderId,
+    destinationId: row.destinationId,
+    folder,
+    root: { path: realPath(folder.path), symlinks: folder.symlinks },
+    destination: s3,
+    endpoint,
+    prefix: routePrefix(destination, folder),
+    judgement: { policy: folder.policy, compare: folder.compare, toleranceMs: clockToleranceMs },
+    checksum: destination.checksum,
+    describe: (path, file) => describeFile(describe(path, file), file, folder.preserve),
+    needsConditions: folder.policy !== 'overwrite',
+    unsafeEmulation: destination.unsafeEmulation,
+    capabilities: undefined,
+  };
+}
+
+/** S3's LastModified has whole seconds, and clocks differ a little. */
+const clockToleranceMs = 2_000;
+
+/** The folder with links in its own path resolved, because opened files are compared with it. */
+function realPath(path: string): string {
+  try {
+    return fs.realpathSync(path);
+  } catch {
+    return path;
+  }
+}

@@ -1,0 +1,368 @@
+// Act: handles one claimed change from the first look to the way it ended. Never throws for what can be expected of
+// files and stores; what it throws is a bug.
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Action, BlockReason, Outcome } from '../core/action.ts';
+import type { Baseline } from '../core/baseline.ts';
+import type { Facts } from '../core/decide.ts';
+import { Failure } from '../core/failure.ts';
+import type { FileState, Local, Sighting } from '../core/file.ts';
+import { keyFor } from '../core/key.ts';
+import { comparableChecksum } from '../core/object.ts';
+import { backoffMs } from '../core/schedule.ts';
+import type { Claim, Completion, Journal } from '../journal/journal.ts';
+import type { ByteBudget } from '../transfer/limits.ts';
+import { likelyPartSize } from '../transfer/part-size.ts';
+import { upload, type UploadMemory, type UploadResult } from '../transfer/upload.ts';
+import { firstFacts, resolve, type Subject } from './look.ts';
+import type { Route } from './route.ts';
+
+export interface Tools {
+  readonly journal: Journal;
+  readonly budget: ByteBudget;
+  readonly signal: AbortSignal;
+  readonly onBytes: (bytes: number) => void;
+}
+
+/** What came of a change. */
+export interface Handled {
+  readonly end: Completion['end'];
+  readonly outcome: Outcome;
+  /** A `Reason`, a `BlockReason`, or the code of what failed. */
+  readonly reason: string;
+  /** Uploaded with success. */
+  readonly bytes: number;
+  /** Concerns the route or its endpoint too. */
+  readonly failure?: Failure;
+}
+
+/** A file whose last write is younger than this may be written again within the same tick of the kernel's clock, unseen. */
+const clockTickMs = 20;
+
+/** How often a refused precondition may lead to another decision before the change waits. */
+const roundsMax = 4;
+
+export async function handle(route: Route, claim: Claim, tools: Tools): Promise<Handled> {
+  const keyed = keyFor(route.prefix, claim.path);
+  if (keyed.kind === 'blocked') return blocked(keyed.reason, undefined);
+  const listed = tools.journal.listed(route.routeId, claim.path);
+  const subject = { path: claim.path, key: keyed.key, baseline: claim.baseline, listed };
+  try {
+    const facts = firstFacts(route, subject);
+    await untilTickPassed(facts.local);
+    return await bringInLine(route, claim, subject, facts, tools);
+  } catch (error) {
+    return failed(route, claim, error);
+  }
+}
+
+async function bringInLine(
+  route: Route,
+  claim: Claim,
+  subject: Subject,
+  first: Facts,
+  tools: Tools,
+): Promise<Handled> {
+  let facts = first;
+  for (let round = 1; round <= roundsMax; round++) {
+    const resolved = await resolve(route, subject, facts);
+    if (resolved.kind === 'changed') return lookAgain(route, claim, 'changed while it was read');
+    facts = resolved.facts;
+    if (resolved.action.kind !== 'upload') return finish(resolved.action, facts);
+    if (route.needsConditions && route.unsafeEmulation && !facts.remote) {
+      facts = { ...facts, remote: await route.destination.head(subject.key) };
+      continue;
+    }
+
+    const result = await send(route, claim, subject, resolved.action, tools);
+    switch (result.kind) {
+      case 'written':
+        return uploaded(resolved.action, result);
+      case 'changed':
+      case 'vanished':
+        return lookAgain(route, claim, 'changed while it was read');
+      case 'interrupted':
+        return {
+          end: { kind: 'released', readyAtMs: Date.now() },
+          outcome: 'retry',
+          reason: 'stopped',
+          bytes: 0,
+        };
+      case 'too-large':
+        return blocked('too-large', facts.local);
+      case 'cannot-enforce':
+        return blocked('store-cannot-enforce', facts.local);
+      case 'busy':
+        return retry(claim, 'ConditionalRequestConflict', 'another write to the key was under way');
+      case 'uncertain':
+      case 'precondition-failed':
+      case 'missing':
+        // New facts: look at the object, and decide again.
+        facts = {
+          ...facts,
+          remote: await route.destination.head(subject.key),
+          content: undefined,
+          ownTryMayHaveLanded:
+            facts.ownTryMayHaveLanded ||
+            claim.attempts > 0 ||
+            result.kind === 'uncertain' ||
+            (result.kind === 'precondition-failed' && result.ownTryMayHaveLanded),
+        };
+    }
+  }
+  return retry(claim, 'PreconditionFailed', 'the object kept changing while it was looked at');
+}
+
+function send(
+  route: Route,
+  claim: Claim,
+  subject: Subject,
+  action: Extract<Action, { kind: 'upload' }>,
+  tools: Tools,
+): Promise<UploadResult> {
+  return upload({
+    destination: route.destination,
+    root: route.root,
+    path: subject.path,
+    key: subject.key,
+    describe: (file) => route.describe(subject.path, file),
+    precondition: route.unsafeEmulation ? { kind: 'none' } : action.precondition,
+    checksum: route.checksum,
+    capabilities: route.capabilities,
+    memory: uploadMemory(tools.journal, claim),
+    budget: tools.budget,
+    signal: tools.signal,
+    onBytes: tools.onBytes,
+  });
+}
+
+function uploadMemory(journal: Journal, claim: Claim): UploadMemory {
+  const { routeId, path } = claim;
+  let uploadRow: number | undefined;
+  return {
+    find() {
+      const record = journal.uploads.find(routeId, path);
+      uploadRow = record?.uploadRow;
+      return record;
+    },
+    begin(upload) {
+      ({ uploadRow } = journal.uploads.begin(routeId, path, upload, Date.now()));
+    },
+    recordParts(parts) {
+      if (uploadRow !== undefined) journal.uploads.recordParts(uploadRow, parts);
+    },
+    end() {
+      if (uploadRow !== undefined) journal.uploads.end(uploadRow);
+    },
+  };
+}
+
+function uploaded(
+  action: Extract<Action, { kind: 'upload' }>,
+  result: Extract<UploadResult, { kind: 'written' }>,
+): Handled {
+  const baseline: Baseline = {
+    outcome: action.outcome,
+    owned: true,
+    gone: false,
+    file: result.file,
+    etag: result.etag,
+    ...(result.versionId !== undefined && { versionId: result.versionId }),
+    checksum: result.checksum,
+  };
+  return {
+    end: { kind: 'settled', baseline },
+    outcome: action.outcome,
+    reason: action.reason,
+    bytes: result.file.size,
+  };
+}
+
+/** Actions that take no request. */
+function finish(action: Exclude<Action, { kind: 'upload' | 'look' }>, facts: Facts): Handled {
+  switch (action.kind) {
+    case 'settle':
+      return {
+        end: { kind: 'settled', baseline: settledBaseline(action, facts) },
+        outcome: action.outcome,
+        reason: action.reason,
+        bytes: 0,
+      };
+    case 'forget':
+      return {
+        end: { kind: 'settled', baseline: null },
+        outcome: action.outcome,
+        reason: action.reason,
+        bytes: 0,
+      };
+    case 'drop':
+      return { end: { kind: 'settled' }, outcome: action.outcome, reason: action.reason, bytes: 0 };
+    case 'conflict':
+      return stuck('conflict', action.reason, facts.local, conflictMessage[action.reason]);
+    case 'block':
+      return blocked(action.reason, facts.local);
+  }
+}
+
+const conflictMessage = {
+  foreign: 'somebody else put another object there',
+  'remote-changed': 'somebody else changed the object since it was last synced',
+  ambiguous: 'file and object differ and neither is newer',
+  'key-collision': 'another file has the same key',
+} as const;
+
+/** The baseline after a decision not to write: the file as it is, and the object as it is known. */
+function settledBaseline(action: Extract<Action, { kind: 'settle' }>, facts: Facts): Baseline {
+  const { baseline, remote, local } = facts;
+  const object = remote?.kind === 'object' ? remote.object : undefined;
+  const file = local.kind === 'file' ? local.file : baseline!.file;
+  const etag = object?.etag ?? baseline?.etag;
+  const versionId = object?.versionId ?? baseline?.versionId;
+  const checksum = object ? comparableChecksum(object, likelyPartSize) : baseline?.checksum;
+  return {
+    outcome: action.outcome,
+    owned: action.owned,
+    gone: local.kind !== 'file',
+    file,
+    ...(etag !== undefined && { etag }),
+    ...(versionId !== undefined && { versionId }),
+    ...(checksum !== undefined && agreedContent(action) && { checksum }),
+  };
+}
+
+/** After `skipped-existing` the object's checksum is not the file's. */
+function agreedContent({ outcome }: Extract<Action, { kind: 'settle' }>): boolean {
+  return outcome !== 'skipped-existing' && outcome !== 'remote-newer';
+}
+
+const blockMessage: Readonly<Record<BlockReason, string>> = {
+  'name-not-utf8': 'its name is not valid UTF-8, which S3 keys must be: rename it',
+  'key-too-long': 'its key is longer than the 1,024 bytes that S3 allows: shorten the path or the prefix',
+  'key-not-portable': 'its key is not one that every S3 store takes: rename it',
+  unreadable: 'it cannot be read: give the service user read access, or exclude it',
+  'symlink-loop': 'the link leads back to a directory above it: remove the link, or exclude it',
+  'symlink-outside': 'the link leads out of the folder: remove the link, or exclude it',
+  fifo: 'it is a named pipe, which has no content to upload: exclude it',
+  socket: 'it is a socket, which has no content to upload: exclude it',
+  device: 'it is a device, which has no content to upload: exclude it',
+  'too-large': 'it is larger than an S3 object can be',
+  'store-cannot-enforce':
+    'the store ignores conditions on multipart uploads, so this policy cannot protect an object of more than 5 GiB',
+};
+
+function blocked(reason: BlockReason, local: Local | undefined): Handled {
+  return stuck('blocked', reason, local, blockMessage[reason]);
+}
+
+function stuck(
+  state: 'blocked' | 'conflict' | 'failed',
+  code: string,
+  local: Local | undefined,
+  message: string,
+): Handled {
+  return {
+    end: { kind: 'stuck', state, code, message, seen: sightingOf(local) },
+    outcome: state,
+    reason: code,
+    bytes: 0,
+  };
+}
+
+function sightingOf(local: Local | undefined): Sighting {
+  switch (local?.kind) {
+    case 'file':
+      return local.file;
+    case 'other':
+      return local.fingerprint;
+    case 'absent':
+    case undefined:
+      return 'absent';
+  }
+}
+
+function retry(claim: Claim, code: string, message: string, random = Math.random()): Handled {
+  const readyAtMs = Date.now() + backoffMs(claim.attempts + 1, random);
+  return { end: { kind: 'retry', readyAtMs, code, message }, outcome: 'retry', reason: code, bytes: 0 };
+}
+
+/** The file is being written: leave it alone for as long as it takes to settle. */
+function lookAgain(route: Route, claim: Claim, message: string): Handled {
+  const readyAtMs = Date.now() + Math.max(100, Math.min(route.folder.settleMs, 2_000) * (claim.attempts + 1));
+  return {
+    end: { kind: 'retry', readyAtMs, code: 'changed-while-read', message },
+    outcome: 'retry',
+    reason: 'changed-while-read',
+    bytes: 0,
+  };
+}
+
+/** A denied request may be allowed later, but not in a second: from half a minute to an hour. */
+const deniedBackoffFactor = 60;
+
+function failed(route: Route, claim: Claim, error: unknown): Handled {
+  if (error instanceof Failure) return failedRequest(route, claim, error);
+  const { code, message } = error as NodeJS.ErrnoException;
+  switch (code) {
+    case 'EACCES':
+    case 'EPERM':
+      return blocked('unreadable', unreadableLocal(route, claim));
+    case undefined:
+      throw error;
+    default:
+      return retry(claim, code, message);
+  }
+}
+
+/** A file that cannot be opened can still be looked at: so that it is tried again when its mode changes. */
+function unreadableLocal(route: Route, claim: Claim): Local | undefined {
+  try {
+    return firstFacts(route, { path: claim.path, key: '', baseline: undefined, listed: undefined }).local;
+  } catch {
+    return undefined;
+  }
+}
+
+function failedRequest(route: Route, claim: Claim, failure: Failure): Handled {
+  const { code, message } = failure;
+  switch (failure.class) {
+    case 'permanent': {
+      const local = unreadableLocal(route, claim);
+      return { ...stuck('failed', code, local, message), failure };
+    }
+    case 'unreachable':
+    case 'refused':
+      return {
+        end: { kind: 'released', readyAtMs: Date.now() },
+        outcome: 'retry',
+        reason: code,
+        bytes: 0,
+        failure,
+      };
+    case 'denied': {
+      const readyAtMs = Date.now() + backoffMs(claim.attempts + 1, Math.random()) * deniedBackoffFactor;
+      return {
+        end: { kind: 'retry', readyAtMs, code, message },
+        outcome: 'retry',
+        reason: code,
+        bytes: 0,
+        failure,
+      };
+    }
+    case 'transient':
+    case 'throttled':
+      return { ...retry(claim, code, message), failure };
+  }
+}
+
+/**
+ * Waits until a write that comes now would get another timestamp than the last one: the fence around reading compares
+ * timestamps, and on kernels before 6.13 two writes within a tick (4 to 10 ms) have the same.
+ */
+async function untilTickPassed(local: Local): Promise<void> {
+  if (local.kind !== 'file') return;
+  const ageMs = Date.now() - lastWriteMs(local.file);
+  if (ageMs >= 0 && ageMs < clockTickMs) await delay(clockTickMs - ageMs);
+}
+
+function lastWriteMs(file: FileState): number {
+  return Number((file.ctimeNs > file.mtimeNs ? file.ctimeNs : file.mtimeNs) / 1_000_000n);
+}

@@ -1,0 +1,334 @@
+// Drain: works one route's journal until nothing is ready, and waits for more. Claim, look, decide, act, record; ends of
+// changes and the next claims share a transaction.
+import type { Logger } from '../observe/log.ts';
+import { Failure } from '../core/failure.ts';
+import type { Outcome } from '../core/action.ts';
+import type { Claim, Completion, Journal, RouteTrouble } from '../journal/journal.ts';
+import type { ByteBudget } from '../transfer/limits.ts';
+import { handle, type Handled } from './act.ts';
+import { Trouble } from './endpoint.ts';
+import { prepareStore, takeListing, Unenforceable } from './prepare.ts';
+import type { Route } from './route.ts';
+
+/** Ended changes wait at most this long to be recorded together: one fsync for all of them. */
+const recordAfterMs = 20;
+
+/** Denials in a row after which they are taken to concern the route, not the files. */
+const deniedInRowMax = 3;
+
+/** Tries that `once` gives a change, or an endpoint where nobody answers, before it leaves them for later. */
+const onceTriesMax = 3;
+
+export interface DrainOptions {
+  readonly journal: Journal;
+  readonly budget: ByteBudget;
+  readonly log: Logger;
+  /** Called for each change when it was handled. */
+  readonly onHandled: (route: Route, claim: Claim, handled: Handled) => void;
+}
+
+export interface DrainStatus {
+  readonly inFlight: readonly string[];
+  /** When a route or an endpoint in trouble is tried next. */
+  readonly nextTryMs: number | undefined;
+}
+
+export class Drain {
+  readonly route: Route;
+  readonly outcomes = new Map<Outcome, number>();
+  #bytes = 0;
+  readonly #options: DrainOptions;
+  readonly #stop = new AbortController();
+  readonly #queue: Claim[] = [];
+  readonly #inFlight = new Map<number, Claim>();
+  readonly #completions: Completion[] = [];
+  readonly #trouble = new Trouble();
+  #oldestCompletionMs = Infinity;
+  #prepared = false;
+  #refused: string | undefined;
+  #deniedInRow = 0;
+  /** The trouble that was reported last and has not ended. */
+  #reported: string | undefined;
+  #halted = false;
+  /** A write was confirmed since the last turn. */
+  #succeeded = false;
+  #finishing = false;
+  #wake: () => void = () => undefined;
+
+  constructor(route: Route, options: DrainOptions) {
+    this.route = route;
+    this.#options = options;
+    // What kept the route from working before the restart may be mended: it is found out anew.
+    this.#reported = options.journal.trouble(route.routeId)?.message;
+  }
+
+  /** Bytes of files that were uploaded. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get status(): DrainStatus {
+    return {
+      inFlight: [...this.#inFlight.values()].map((claim) => claim.path),
+      nextTryMs: (this.#trouble.current ?? this.route.endpoint.trouble.current)?.nextTryMs,
+    };
+  }
+
+  /** There may be something ready: the journal was written to. */
+  poke(): void {
+    this.#wake();
+  }
+
+  /** While a folder's root is not what it was, its changes wait: a vanished disk must not look like deleted files. */
+  halt(halted: boolean): void {
+    this.#halted = halted;
+    this.#wake();
+  }
+
+  /** Handled changes, retries included. */
+  get handled(): number {
+    return [...this.outcomes.values()].reduce((sum, count) => sum + count, 0);
+  }
+
+  /** A person mended something: do not wait for the end of a pause. */
+  retryNow(): void {
+    this.#trouble.end();
+    this.route.endpoint.trouble.end();
+    this.#refused = undefined;
+    this.#wake();
+  }
+
+  /** Ends `run` once nothing more can be done now: for `once`, after the scans. */
+  finish(): void {
+    this.#finishing = true;
+    this.#wake();
+  }
+
+  /** Starts nothing more; uploads in parts stop where they can go on later, single requests are waited for. */
+  stop(): void {
+    this.#stop.abort();
+    this.#wake();
+  }
+
+  /** Runs until `stop`, or after `finish` until there is nothing left to do. */
+  async run(): Promise<void> {
+    while (!this.#stopping || this.#inFlight.size > 0) {
+      if (!this.#stopping && this.#mayStart) await this.#prepare();
+      const wake = new Promise<void>((resolve) => (this.#wake = resolve));
+      this.#turn();
+      this.#start();
+      if (this.#finished) break;
+      await this.#sleep(wake);
+    }
+    this.#releaseQueue();
+    this.#record(0);
+  }
+
+  get #stopping(): boolean {
+    return this.#stop.signal.aborted;
+  }
+
+  get #mayStart(): boolean {
+    return !this.#halted && this.#refused === undefined && Date.now() >= this.#pausedUntilMs;
+  }
+
+  get #pausedUntilMs(): number {
+    const { endpoint } = this.route;
+    return Math.max(this.#trouble.current?.nextTryMs ?? 0, endpoint.trouble.current?.nextTryMs ?? 0);
+  }
+
+  get #inTrouble(): boolean {
+    return (this.#trouble.current ?? this.route.endpoint.trouble.current) !== undefined;
+  }
+
+  /** Before the first change: what does the store enforce, and what does it hold already? */
+  async #prepare(): Promise<void> {
+    if (this.#prepared || this.#options.journal.nextReadyAtMs(this.route.routeId) > Date.now()) return;
+    try {
+      await prepareStore(this.route, this.#options.journal);
+      await takeListing(this.route, this.#options.journal, this.#stop.signal);
+      this.#prepared = true;
+      this.#endTrouble();
+    } catch (error) {
+      if (this.#stopping) return;
+      if (error instanceof Unenforceable) this.#refuse(error.message);
+      else if (error instanceof Failure) this.#beginTrouble(error);
+      else throw error;
+    }
+  }
+
+  /** Records what ended and claims what is ready, in one transaction. */
+  #turn(): void {
+    const { limit } = this.route.endpoint.concurrency;
+    const mayClaim = this.#prepared && this.#mayStart && !this.#stopping;
+    // Twice of what may be in flight, so that a free place never waits for a transaction.
+    const capacity = this.#inTrouble ? 1 : 2 * limit;
+    const want = mayClaim ? Math.max(0, capacity - this.#queue.length - this.#inFlight.size) : 0;
+    const due =
+      this.#completions.length >= limit / 2 ||
+      this.#queue.length === 0 ||
+      Date.now() - this.#oldestCompletionMs >= recordAfterMs;
+    if (due) this.#record(want);
+  }
+
+  #record(want: number): void {
+    const completions = this.#completions.splice(0);
+    this.#oldestCompletionMs = Infinity;
+    const { journal } = this.#options;
+    const { routeId } = this.route;
+    if (this.#succeeded) journal.recordSuccess(routeId, Date.now());
+    this.#succeeded = false;
+    this.#queue.push(...journal.turn({ completions, routeId, want, nowMs: Date.now() }));
+    if (this.#queue.length + this.#inFlight.size === 0 && completions.length > 0) this.#whenQuiet();
+  }
+
+  /** The first contact is over when nothing is left that it could tell about. */
+  #whenQuiet(): void {
+    const { journal } = this.#options;
+    const { routeId } = this.route;
+    if (journal.nextReadyAtMs(routeId) === Infinity && journal.hasListing(routeId))
+      journal.clearListing(routeId);
+  }
+
+  #start(): void {
+    const { endpoint } = this.route;
+    while (this.#queue.length > 0 && this.#mayStart && !this.#stopping) {
+      const probing =
+        (this.#trouble.current && this.#inFlight.size > 0) ||
+        (endpoint.trouble.current && endpoint.inFlight > 0);
+      if (endpoint.free === 0 || probing) {
+        endpoint.onRelease(() => this.#wake());
+        return;
+      }
+      void this.#handle(this.#queue.shift()!);
+    }
+    if (!this.#mayStart || this.#stopping) this.#releaseQueue();
+  }
+
+  async #handle(claim: Claim): Promise<void> {
+    const { endpoint } = this.route;
+    const { journal, budget } = this.#options;
+    this.#inFlight.set(claim.changeId, claim);
+    endpoint.take();
+    try {
+      const handled = await handle(this.route, claim, {
+        journal,
+        budget,
+        signal: this.#stop.signal,
+        onBytes: () => undefined,
+      });
+      this.#learn(handled);
+      this.#complete({ claim, end: handled.end });
+      this.outcomes.set(handled.outcome, (this.outcomes.get(handled.outcome) ?? 0) + 1);
+      this.#bytes += handled.bytes;
+      this.#options.onHandled(this.route, claim, handled);
+    } finally {
+      this.#inFlight.delete(claim.changeId);
+      endpoint.release();
+      this.#wake();
+    }
+  }
+
+  /** What one answer says about the route and the endpoint. */
+  #learn({ failure, outcome }: Handled): void {
+    const { endpoint } = this.route;
+    if (!failure) {
+      if (outcome !== 'uploaded' && outcome !== 'recreated' && outcome !== 'skipped-existing') return;
+      this.#deniedInRow = 0;
+      this.#succeeded = true;
+      endpoint.concurrency.succeeded();
+      this.#endTrouble();
+      return;
+    }
+    switch (failure.class) {
+      case 'throttled':
+        endpoint.concurrency.throttled(performance.now());
+        return;
+      case 'unreachable':
+      case 'refused':
+        this.#beginTrouble(failure);
+        return;
+      case 'denied':
+        this.#deniedInRow += 1;
+        if (this.#deniedInRow >= deniedInRowMax) this.#beginTrouble(failure);
+        return;
+      case 'transient':
+      case 'permanent':
+        return;
+    }
+  }
+
+  #beginTrouble(failure: Failure): void {
+    const { endpoint } = this.route;
+    const trouble = failure.class === 'unreachable' ? endpoint.trouble : this.#trouble;
+    trouble.begin(failure, Date.now(), Math.random());
+    this.#report({ class: failure.class, code: failure.code, message: failure.message });
+  }
+
+  #refuse(message: string): void {
+    this.#refused = message;
+    this.#report({ class: 'unenforceable', code: 'unenforceable', message });
+  }
+
+  /** Says once what is wrong, in the log and to `status`. */
+  #report(trouble: Omit<RouteTrouble, 'sinceMs'>): void {
+    if (this.#reported === trouble.message) return;
+    this.#reported = trouble.message;
+    this.#options.journal.recordTrouble(this.route.routeId, { ...trouble, sinceMs: Date.now() });
+    this.#options.log.error({ ...this.#subject, code: trouble.code }, trouble.message);
+  }
+
+  #endTrouble(): void {
+    this.#trouble.end();
+    this.route.endpoint.trouble.end();
+    if (this.#reported === undefined) return;
+    this.#reported = undefined;
+    this.#options.journal.recordTrouble(this.route.routeId, undefined);
+    this.#options.log.info(this.#subject, 'destination works again');
+  }
+
+  get #subject() {
+    return { folder: this.route.folder.name, destination: this.route.destination.name };
+  }
+
+  #complete(completion: Completion): void {
+    this.#completions.push(completion);
+    this.#oldestCompletionMs = Math.min(this.#oldestCompletionMs, Date.now());
+  }
+
+  #releaseQueue(): void {
+    for (const claim of this.#queue.splice(0)) {
+      this.#complete({ claim, end: { kind: 'released', readyAtMs: Date.now() } });
+    }
+  }
+
+  /** For `once`: everything is done, or what is left will not be mended by waiting. */
+  get #finished(): boolean {
+    if (!this.#finishing || this.#inFlight.size + this.#queue.length > 0) return false;
+    if (this.#halted || this.#refused !== undefined) return true;
+    const trouble = this.#trouble.current ?? this.route.endpoint.trouble.current;
+    if (trouble) return trouble.failure.class !== 'unreachable' || trouble.tries >= onceTriesMax;
+    return this.#options.journal.nextReadyAtMs(this.route.routeId, onceTriesMax) === Infinity;
+  }
+
+  async #sleep(wake: Promise<void>): Promise<void> {
+    const dueMs = this.#nextDueMs() - Date.now();
+    if (dueMs <= 0) return;
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise<void>((resolve) => {
+      // Longer waits than a minute are cut: a wall clock that was set does not make the drain oversleep.
+      timer = setTimeout(resolve, Math.min(dueMs, 60_000));
+    });
+    await Promise.race([wake, timeout]);
+    clearTimeout(timer);
+  }
+
+  #nextDueMs(): number {
+    const recordMs = this.#oldestCompletionMs + recordAfterMs;
+    if (this.#stopping || this.#halted || this.#refused !== undefined) return recordMs;
+    const busy = this.#queue.length > 0 || this.#inFlight.size >= this.route.endpoint.concurrency.limit;
+    if (busy) return recordMs;
+    const readyMs = this.#options.journal.nextReadyAtMs(this.route.routeId);
+    return Math.min(recordMs, Math.max(readyMs, this.#pausedUntilMs));
+  }
+}

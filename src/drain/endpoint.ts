@@ -1,0 +1,79 @@
+// What the routes to one endpoint share: how much it takes at once, and whether anybody answers there.
+import { backoffMs } from '../core/schedule.ts';
+import type { Failure } from '../core/failure.ts';
+import { Concurrency } from '../transfer/limits.ts';
+
+/**
+ * Something is wrong that concerns more than one change. While it lasts one change at a time tries again, at growing
+ * intervals, and everything else waits: no storm of equal errors, no herd when the trouble ends.
+ */
+export class Trouble {
+  #failure: Failure | undefined;
+  #sinceMs = 0;
+  #tries = 0;
+  #nextTryMs = 0;
+
+  /** @param random in [0, 1) */
+  begin(failure: Failure, nowMs: number, random: number): void {
+    // Requests that were in flight together fail together: that is one try.
+    if (this.#failure && nowMs < this.#nextTryMs) return;
+    if (!this.#failure) this.#sinceMs = nowMs;
+    this.#failure = failure;
+    this.#tries += 1;
+    this.#nextTryMs = nowMs + backoffMs(this.#tries, random);
+  }
+
+  end(): void {
+    this.#failure = undefined;
+    this.#tries = 0;
+    this.#nextTryMs = 0;
+  }
+
+  get current() {
+    return (
+      this.#failure && {
+        failure: this.#failure,
+        sinceMs: this.#sinceMs,
+        tries: this.#tries,
+        nextTryMs: this.#nextTryMs,
+      }
+    );
+  }
+}
+
+export class Endpoint {
+  readonly name: string;
+  readonly concurrency = new Concurrency();
+  readonly trouble = new Trouble();
+  #inFlight = 0;
+  readonly #waiting = new Set<() => void>();
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  /** How many more requests may start now. */
+  get free(): number {
+    return Math.max(0, this.concurrency.limit - this.#inFlight);
+  }
+
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  take(): void {
+    this.#inFlight += 1;
+  }
+
+  release(): void {
+    this.#inFlight -= 1;
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const wake of waiting) wake();
+  }
+
+  /** Calls back once, when a request of any route ends. */
+  onRelease(wake: () => void): void {
+    this.#waiting.add(wake);
+  }
+}

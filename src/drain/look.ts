@@ -1,0 +1,85 @@
+// Look: gathers the facts that `decide` asks for, and no others. An unchanged path costs an lstat and no request.
+import { decide, type Content, type Facts } from '../core/decide.ts';
+import type { Action } from '../core/action.ts';
+import type { Baseline } from '../core/baseline.ts';
+import { sameFingerprint, type FileState } from '../core/file.ts';
+import { comparableChecksum, type Checksum, type Remote } from '../core/object.ts';
+import type { ListedObject } from '../journal/journal.ts';
+import { checksumLike } from '../transfer/checksum.ts';
+import { look, openFile, pieces } from '../transfer/open.ts';
+import { likelyPartSize } from '../transfer/part-size.ts';
+import type { Route } from './route.ts';
+
+/** What the facts are about. */
+export interface Subject {
+  readonly path: string;
+  readonly key: string;
+  readonly baseline: Baseline | undefined;
+  /** What the first contact's listing found at the key. */
+  readonly listed: ListedObject | undefined;
+}
+
+/** An action that can be carried out, with the facts that led to it; or the file would not stand still. */
+export type Resolved =
+  | { readonly kind: 'resolved'; readonly facts: Facts; readonly action: Exclude<Action, { kind: 'look' }> }
+  | { readonly kind: 'changed' };
+
+/** The facts to begin with. @throws the system's error when the file's state cannot be read */
+export function firstFacts(route: Route, subject: Subject): Facts {
+  return {
+    local: look(route.root, subject.path),
+    baseline: subject.baseline,
+    remote: subject.baseline ? undefined : remoteFromListing(subject.listed),
+    content: undefined,
+    ownTryMayHaveLanded: false,
+  };
+}
+
+/** Decides, looking at whatever is asked for, until there is something to do. */
+export async function resolve(route: Route, subject: Subject, first: Facts): Promise<Resolved> {
+  let facts = first;
+  for (;;) {
+    const action = decide(facts, route.judgement);
+    if (action.kind !== 'look') return { kind: 'resolved', facts, action };
+    if (action.at === 'remote') {
+      facts = { ...facts, remote: await route.destination.head(subject.key), content: undefined };
+    } else {
+      const content = await compareContent(route, subject, facts);
+      if (content === 'changed') return { kind: 'changed' };
+      facts = { ...facts, content };
+    }
+  }
+}
+
+function remoteFromListing(listed: ListedObject | undefined): Remote | undefined {
+  if (!listed) return undefined;
+  const { size, etag, lastModifiedMs } = listed;
+  return { kind: 'object', object: { size, etag, lastModifiedMs, source: 'listing' } };
+}
+
+/** Reads the file and compares it with the object, or with the baseline where the object was not looked at. */
+async function compareContent(route: Route, subject: Subject, facts: Facts): Promise<Content | 'changed'> {
+  const expected = expectedChecksum(facts);
+  if (!expected || facts.local.kind !== 'file') return 'incomparable';
+  const actual = await fileChecksum(route, subject.path, facts.local.file, expected);
+  if (!actual) return 'changed';
+  return actual.value === expected.value ? 'same' : 'different';
+}
+
+function expectedChecksum(facts: Facts): Checksum | undefined {
+  if (facts.remote?.kind === 'object') return comparableChecksum(facts.remote.object, likelyPartSize);
+  return facts.baseline?.checksum;
+}
+
+/** The file's checksum in the form of another. Undefined when the file is not, or did not stay, what was looked at. */
+async function fileChecksum(
+  route: Route,
+  path: string,
+  expectedFile: FileState,
+  like: Checksum,
+): Promise<Checksum | undefined> {
+  using file = openFile(route.root, path);
+  if (!file || !sameFingerprint(file.state, expectedFile)) return undefined;
+  const checksum = await checksumLike(like, pieces(file));
+  return file.unchanged() ? checksum : undefined;
+}

@@ -1,0 +1,63 @@
+// Before a route's first change: can the store enforce the policy, and what does it hold already?
+import type { Capabilities } from '../core/capabilities.ts';
+import { keyFor } from '../core/key.ts';
+import type { Journal } from '../journal/journal.ts';
+import { probe } from '../transfer/probe.ts';
+import { S3Destination } from '../transfer/s3.ts';
+import type { Route } from './route.ts';
+
+/** The store ignores what the policy depends on. The message says what to do. */
+export class Unenforceable extends Error {
+  override readonly name = 'Unenforceable';
+}
+
+/**
+ * Learns what the store enforces, from the journal or by a probe, and refuses a policy that it cannot keep.
+ * @throws Unenforceable; Failure when the store cannot be asked
+ */
+export async function prepareStore(route: Route, journal: Journal): Promise<void> {
+  if (!route.needsConditions) return;
+  const remembered = journal.capabilities(route.destinationId);
+  if (remembered) route.capabilities = JSON.parse(remembered.json) as Capabilities;
+  else {
+    route.capabilities = await probe(route.destination as S3Destination, route.prefix);
+    journal.recordCapabilities(route.destinationId, JSON.stringify(route.capabilities), Date.now());
+  }
+  if (route.destination instanceof S3Destination) {
+    route.destination.ifMatchQuoted = route.capabilities.putIfMatch !== 'unquoted';
+  }
+  const lacking = lack(route, route.capabilities);
+  if (lacking && !route.unsafeEmulation) {
+    throw new Unenforceable(
+      `folder "${route.folder.name}": policy ${route.judgement.policy} needs a store that enforces ${lacking}, and ` +
+        `destination "${route.destination.name}" was found to ignore it: an object of somebody else could be replaced. ` +
+        'Use another store, or policy overwrite, or accept the race with `unsafe-emulation: true` at the destination.',
+    );
+  }
+}
+
+function lack(route: Route, capabilities: Capabilities): string | undefined {
+  if (!capabilities.putIfAbsent) return 'If-None-Match on PutObject';
+  const { policy } = route.judgement;
+  const needsIfMatch = policy === 'if-unchanged' || policy === 'newer-wins';
+  return needsIfMatch && capabilities.putIfMatch === 'no' ? 'If-Match on PutObject' : undefined;
+}
+
+/**
+ * First contact: one listing of the prefix, 1,000 objects a request, instead of a HEAD for every file.
+ * @throws Failure; an interrupted listing is taken anew
+ */
+export async function takeListing(route: Route, journal: Journal, signal: AbortSignal): Promise<void> {
+  const { routeId, prefix } = route;
+  if (journal.isListed(routeId)) return;
+  journal.clearListing(routeId);
+  for await (const page of route.destination.list(prefix, signal)) {
+    const objects = page.map(({ key, ...object }) => ({ ...object, path: key.slice(prefix.length) }));
+    journal.recordListing(
+      routeId,
+      // Keys that no path leads to ("dir/" markers of consoles) are nobody's business here.
+      objects.filter(({ path }) => path !== '' && keyFor(prefix, path).kind === 'key'),
+    );
+  }
+  journal.finishListing(routeId, Date.now());
+}

@@ -1,0 +1,30 @@
+// A route: one folder's way to one destination, with all that handling its changes takes.
+import type { FolderConfig } from '../config/config.ts';
+import type { Capabilities } from '../core/capabilities.ts';
+import type { Judgement } from '../core/decide.ts';
+import type { FileState } from '../core/file.ts';
+import type { ChecksumAlgorithm } from '../core/object.ts';
+import type { ObjectDescription } from '../core/rules.ts';
+import type { Destination } from '../transfer/destination.ts';
+import type { Root } from '../transfer/open.ts';
+import type { Endpoint } from './endpoint.ts';
+
+export interface Route {
+  readonly routeId: number;
+  readonly folderId: number;
+  readonly destinationId: number;
+  readonly folder: FolderConfig;
+  readonly root: Root;
+  readonly destination: Destination;
+  readonly endpoint: Endpoint;
+  /** Of its keys. */
+  readonly prefix: string;
+  readonly judgement: Judgement;
+  readonly checksum: ChecksumAlgorithm | 'none';
+  readonly describe: (path: string, file: FileState) => ObjectDescription;
+  /** True when the policy asks S3 to enforce conditions, which not every store does. */
+  readonly needsConditions: boolean;
+  readonly unsafeEmulation: boolean;
+  /** What the store was found to do; undefined until it was probed. */
+  capabilities: Capabilities | undefined;
+}

@@ -1,0 +1,219 @@
+// Status: what is in S3 and what is not, since when and why. Read from the journal, completed by a running daemon with
+// what only it knows.
+import type { Config, RouteIdentity } from '../config/config.ts';
+import type { Journal, RouteTrouble } from '../journal/journal.ts';
+
+/** A path that is not in S3 as it is here. */
+export interface ProblemPath {
+  readonly path: string;
+  readonly state: 'failed' | 'conflict' | 'blocked' | 'held' | 'retrying';
+  readonly code: string;
+  readonly message: string;
+  readonly since: string;
+}
+
+export interface RouteStatus {
+  readonly destination: string;
+  /** Paths whose state is settled, decisions not to act included. */
+  readonly settled: number;
+  readonly pending: number;
+  readonly inFlight: number;
+  readonly retrying: number;
+  readonly failed: number;
+  readonly blocked: number;
+  readonly conflicts: number;
+  readonly held: number;
+  /** Age of the longest waiting change, in seconds: the number to alert on. */
+  readonly lagSeconds: number;
+  readonly lastSuccess: string | undefined;
+  readonly trouble: { readonly code: string; readonly message: string; readonly since: string } | undefined;
+  readonly problems: readonly ProblemPath[];
+}
+
+export interface FolderStatus {
+  readonly name: string;
+  readonly path: string;
+  readonly policy: string;
+  readonly state: 'ok' | 'halted' | 'degraded' | 'starting' | 'stopped';
+  /** Why it is halted or degraded. */
+  readonly reasons: readonly string[];
+  readonly lastScan: string | undefined;
+  readonly routes: readonly RouteStatus[];
+}
+
+export interface Status {
+  readonly running: boolean;
+  readonly pid: number | undefined;
+  readonly version: string;
+  readonly since: string | undefined;
+  readonly stateDir: string;
+  readonly folders: readonly FolderStatus[];
+}
+
+/** What a running daemon adds. */
+export interface Live {
+  readonly sinceMs: number;
+  readonly folders: readonly {
+    readonly name: string;
+    readonly watching: boolean;
+    readonly degraded: readonly string[];
+    readonly halt: string | undefined;
+  }[];
+}
+
+/** How many paths of each kind are named; the counts are complete. */
+const problemsMax = 20;
+
+/**
+ * @param routeOf the identity of a folder's way to a destination
+ * @param live undefined when no daemon runs
+ */
+export function readStatus(
+  config: Config,
+  journal: Journal,
+  routeOf: (folder: Config['folders'][number], destination: string) => RouteIdentity,
+  version: string,
+  live: Live | undefined,
+): Status {
+  const nowMs = Date.now();
+  return {
+    running: live !== undefined,
+    pid: live ? process.pid : undefined,
+    version,
+    since: live && isoTime(live.sinceMs),
+    stateDir: config.stateDir,
+    folders: config.folders.map((folder) => {
+      const rows = folder.to.map((name) => ({ name, row: journal.findRoute(routeOf(folder, name)) }));
+      const folderId = rows.find(({ row }) => row)?.row?.folderId;
+      const halt = folderId === undefined ? undefined : journal.halt(folderId);
+      const scannedAtMs = folderId === undefined ? undefined : journal.scannedAtMs(folderId);
+      const state = live?.folders.find(({ name }) => name === folder.name);
+      return {
+        name: folder.name,
+        path: folder.path,
+        policy: folder.policy,
+        state: folderState(halt, state),
+        reasons: halt === undefined ? (state?.degraded ?? []) : [halt],
+        lastScan: scannedAtMs === undefined ? undefined : isoTime(scannedAtMs),
+        routes: rows.map(({ name, row }) =>
+          row ? routeStatus(journal, name, row.routeId, nowMs) : emptyRoute(name),
+        ),
+      };
+    }),
+  };
+}
+
+function folderState(
+  halt: string | undefined,
+  live: Live['folders'][number] | undefined,
+): FolderStatus['state'] {
+  if (halt !== undefined) return 'halted';
+  if (!live) return 'stopped';
+  if (live.degraded.length > 0) return 'degraded';
+  return live.watching ? 'ok' : 'starting';
+}
+
+function routeStatus(journal: Journal, destination: string, routeId: number, nowMs: number): RouteStatus {
+  const counts = journal.counts(routeId);
+  const succeededAtMs = journal.succeededAtMs(routeId);
+  return {
+    destination,
+    settled: counts.baselines,
+    pending: counts.pending,
+    inFlight: counts.claimed,
+    retrying: counts.retrying,
+    failed: counts.failed,
+    blocked: counts.blocked,
+    conflicts: counts.conflict,
+    held: counts.held,
+    lagSeconds:
+      counts.oldestPendingMs === undefined
+        ? 0
+        : Math.max(0, Math.round((nowMs - counts.oldestPendingMs) / 1000)),
+    lastSuccess: succeededAtMs === undefined ? undefined : isoTime(succeededAtMs),
+    trouble: describeTrouble(journal.trouble(routeId)),
+    problems: [
+      ...journal.stuck(routeId, problemsMax),
+      ...journal.retrying(routeId, problemsMax).map((change) => ({ ...change, state: 'retrying' as const })),
+    ].map(({ path, state, code, message, sinceMs }) => ({
+      path,
+      state,
+      code,
+      message,
+      since: isoTime(sinceMs),
+    })),
+  };
+}
+
+function emptyRoute(destination: string): RouteStatus {
+  return {
+    destination,
+    settled: 0,
+    pending: 0,
+    inFlight: 0,
+    retrying: 0,
+    failed: 0,
+    blocked: 0,
+    conflicts: 0,
+    held: 0,
+    lagSeconds: 0,
+    lastSuccess: undefined,
+    trouble: undefined,
+    problems: [],
+  };
+}
+
+function describeTrouble(trouble: RouteTrouble | undefined) {
+  return trouble && { code: trouble.code, message: trouble.message, since: isoTime(trouble.sinceMs) };
+}
+
+/** The exit code that tells the state: what needs a person first, then what time may mend. */
+export function exitCodeOf(status: Status): 0 | 1 | 5 | 75 {
+  const routes = status.folders.flatMap((folder) => folder.routes);
+  const waitsForTime = (route: RouteStatus) => route.trouble && temporary.has(route.trouble.code);
+  if (status.folders.some((folder) => folder.state === 'halted')) return 1;
+  if (routes.some((route) => route.failed + route.blocked > 0)) return 1;
+  if (routes.some((route) => route.trouble && !waitsForTime(route))) return 1;
+  if (routes.some((route) => route.conflicts + route.held > 0)) return 5;
+  if (routes.some((route) => waitsForTime(route) || route.retrying > 0)) return 75;
+  return 0;
+}
+
+/** Codes of troubles that may pass without anybody doing anything. */
+const temporary: ReadonlySet<string> = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EHOSTDOWN',
+  'ENETDOWN',
+  'TimeoutError',
+]);
+
+/** One line that a person reads in `systemctl status`. */
+export function statusLine(status: Status): string {
+  const routes = status.folders.flatMap((folder) => folder.routes);
+  const sum = (count: (route: RouteStatus) => number) =>
+    routes.reduce((total, route) => total + count(route), 0);
+  const parts = [
+    `${status.folders.length} ${status.folders.length === 1 ? 'folder' : 'folders'}`,
+    `${sum((route) => route.settled).toLocaleString('en')} synced`,
+    `${sum((route) => route.pending + route.inFlight).toLocaleString('en')} pending`,
+  ];
+  const failed = sum((route) => route.failed + route.blocked);
+  const conflicts = sum((route) => route.conflicts + route.held);
+  const halted = status.folders.filter((folder) => folder.state === 'halted').length;
+  const degraded = status.folders.filter((folder) => folder.state === 'degraded').length;
+  const troubled = routes.filter((route) => route.trouble).length;
+  if (failed > 0) parts.push(`${failed.toLocaleString('en')} failed or blocked`);
+  if (conflicts > 0) parts.push(`${conflicts.toLocaleString('en')} waiting for a decision`);
+  if (halted > 0) parts.push(`${halted} halted`);
+  if (degraded > 0) parts.push(`${degraded} degraded`);
+  if (troubled > 0) parts.push(`${troubled} ${troubled === 1 ? 'destination' : 'destinations'} in trouble`);
+  return parts.join(', ');
+}
+
+function isoTime(ms: number): string {
+  return new Date(ms).toISOString();
+}

@@ -1,0 +1,170 @@
+// Plan: what the drain would do, found with the daemon's own parts and a journal that is only read. Beside daemon.ts the
+// only file that knows them all.
+import type { Config } from './config/config.ts';
+import { routeIdentity } from './config/config.ts';
+import { Failure } from './core/failure.ts';
+import type { Observation } from './core/observation.ts';
+import { joinPath, keyFor } from './core/key.ts';
+import { makeRoute } from './daemon.ts';
+import { Endpoint } from './drain/endpoint.ts';
+import { firstFacts, resolve } from './drain/look.ts';
+import type { Route } from './drain/route.ts';
+import { Journal, journalFile, type ListedObject } from './journal/journal.ts';
+import { nothingKnown, openKnown } from './journal/known.ts';
+import { connect, S3Destination } from './transfer/s3.ts';
+import { lookAtRoot } from './watch/root.ts';
+import { scan } from './watch/scan.ts';
+import { Selection } from './watch/selection.ts';
+
+export interface PlannedAction {
+  readonly folder: string;
+  readonly destination: string;
+  readonly path: string;
+  readonly key: string;
+  readonly action: string;
+  readonly reason: string;
+  readonly bytes: number;
+}
+
+export interface Plan {
+  readonly actions: readonly PlannedAction[];
+  /** Folders that could not be looked at. */
+  readonly problems: readonly string[];
+}
+
+/** @throws Failure when a destination cannot be asked */
+export async function planConfig(config: Config): Promise<Plan> {
+  const journal = Journal.openReadOnly(config.stateDir);
+  const actions: PlannedAction[] = [];
+  const problems: string[] = [];
+  try {
+    for (const folder of config.folders) {
+      const root = lookAtRoot(folder.name, folder.path);
+      if (root.state !== 'ok') {
+        problems.push(root.message);
+        continue;
+      }
+      const routes = planRoutes(config, folder, journal);
+      const routeIds = routes.map((route) => route.routeId);
+      const known = journal ? openKnown(journalFile(config.stateDir), routeIds) : nothingKnown;
+      const subject = {
+        folderId: routes[0]!.folderId,
+        root: root.path,
+        routeIds,
+        symlinks: folder.symlinks,
+        selection: new Selection(folder),
+        known,
+        reported: new Set<string>(),
+        tellAbsent: true,
+      };
+      const listings = new Map<Route, Map<string, ListedObject>>();
+      for (const { observations, obstacles } of scan(subject)) {
+        for (const { directory, name, reason } of obstacles) {
+          const path = joinPath(
+            directory,
+            typeof name === 'string' ? name : Buffer.from(name).toString('latin1'),
+          );
+          for (const route of routes) actions.push(planned(route, path, 'block', reason, 0));
+        }
+        for (const observation of observations) {
+          for (const route of routes) {
+            if (observation.routeIds && !observation.routeIds.includes(route.routeId)) continue;
+            const action = await planPath(route, observation, journal, listings);
+            if (action) actions.push(action);
+          }
+        }
+      }
+      known.close();
+    }
+    return { actions, problems };
+  } finally {
+    journal?.close();
+  }
+}
+
+function planRoutes(
+  config: Config,
+  folder: Config['folders'][number],
+  journal: Journal | undefined,
+): Route[] {
+  return folder.to.map((name, index) => {
+    const destination = config.destinations.get(name)!;
+    // Without a row nothing is known: numbers that no row has.
+    const unknown = { routeId: -1 - index, folderId: -1, destinationId: -1 };
+    const row = journal?.findRoute(routeIdentity(folder, destination)) ?? unknown;
+    return makeRoute(
+      folder,
+      destination,
+      row,
+      new Endpoint(name),
+      new S3Destination(destination, connect(destination)),
+    );
+  });
+}
+
+async function planPath(
+  route: Route,
+  { directory, name }: Observation,
+  journal: Journal | undefined,
+  listings: Map<Route, Map<string, ListedObject>>,
+): Promise<PlannedAction | undefined> {
+  const path = joinPath(directory, name);
+  const keyed = keyFor(route.prefix, path);
+  if (keyed.kind === 'blocked') return planned(route, path, 'block', keyed.reason, 0);
+  const baseline = journal?.baseline(route.routeId, path);
+  const firstContact = !journal || route.routeId < 0 || !journal.isListed(route.routeId);
+  const listed = firstContact
+    ? (await listingOf(route, listings)).get(path)
+    : journal.listed(route.routeId, path);
+  const subject = { path, key: keyed.key, baseline, listed };
+  try {
+    const resolved = await resolve(route, subject, firstFacts(route, subject));
+    if (resolved.kind === 'changed') return planned(route, path, 'wait', 'changing', 0);
+    const { action, facts } = resolved;
+    const bytes = facts.local.kind === 'file' ? facts.local.file.size : 0;
+    switch (action.kind) {
+      case 'upload':
+        return planned(route, path, 'upload', action.reason, bytes);
+      case 'settle':
+      case 'forget':
+        return planned(route, path, action.outcome, action.reason, bytes);
+      case 'conflict':
+      case 'block':
+        return planned(route, path, action.kind, action.reason, bytes);
+      case 'drop':
+        return undefined;
+    }
+  } catch (error) {
+    if (error instanceof Failure) throw error;
+    return planned(route, path, 'block', 'unreadable', 0);
+  }
+}
+
+async function listingOf(
+  route: Route,
+  listings: Map<Route, Map<string, ListedObject>>,
+): Promise<Map<string, ListedObject>> {
+  const taken = listings.get(route);
+  if (taken) return taken;
+  const listing = new Map<string, ListedObject>();
+  for await (const page of route.destination.list(route.prefix, AbortSignal.timeout(3_600_000))) {
+    for (const { key, ...object } of page) {
+      const path = key.slice(route.prefix.length);
+      listing.set(path, { ...object, path });
+    }
+  }
+  listings.set(route, listing);
+  return listing;
+}
+
+function planned(route: Route, path: string, action: string, reason: string, bytes: number): PlannedAction {
+  return {
+    folder: route.folder.name,
+    destination: route.destination.name,
+    path,
+    key: route.prefix + path,
+    action,
+    reason,
+    bytes,
+  };
+}

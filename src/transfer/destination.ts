@@ -1,0 +1,79 @@
+// The one interface between the drain and a store. Expected outcomes of a write are data; everything else is thrown as
+// a `Failure`, classified where it happened.
+import type { Readable } from 'node:stream';
+import type { Checksum, Precondition, Remote } from '../core/object.ts';
+import type { ObjectDescription } from '../core/rules.ts';
+
+export type WriteResult =
+  | { readonly kind: 'written'; readonly etag: string; readonly versionId?: string }
+  /** S3 refused the precondition. Our own first try may have landed when it took more than one. */
+  | { readonly kind: 'precondition-failed'; readonly ownTryMayHaveLanded: boolean }
+  /** If-Match on a key that does not exist. */
+  | { readonly kind: 'missing' }
+  /** 409: another write to the key is under way. */
+  | { readonly kind: 'busy' };
+
+export interface ListedKey {
+  readonly key: string;
+  readonly size: number;
+  readonly etag: string;
+  readonly lastModifiedMs: number;
+}
+
+export interface WrittenPart {
+  readonly partNumber: number;
+  readonly etag: string;
+  readonly checksum?: string;
+}
+
+export interface StoredPart extends WrittenPart {
+  readonly size: number;
+}
+
+export interface UploadHandle {
+  readonly key: string;
+  readonly uploadId: string;
+}
+
+/** A body whose bytes are known: sent as one buffer, or as a stream of known length, which is never retried inside. */
+export type Body =
+  | { readonly kind: 'bytes'; readonly bytes: Buffer }
+  | { readonly kind: 'stream'; readonly size: number; readonly open: () => Readable };
+
+export interface Destination {
+  readonly name: string;
+  /** Requests sent, by S3 operation. */
+  readonly requests: ReadonlyMap<string, number>;
+
+  put(
+    key: string,
+    body: Body,
+    description: ObjectDescription,
+    checksum: Checksum | undefined,
+    precondition: Precondition,
+  ): Promise<WriteResult>;
+  head(key: string): Promise<Remote>;
+  /** Every current object below `prefix`, in pages. */
+  list(prefix: string, signal: AbortSignal): AsyncIterable<readonly ListedKey[]>;
+
+  createUpload(key: string, description: ObjectDescription): Promise<string>;
+  uploadPart(
+    upload: UploadHandle,
+    partNumber: number,
+    bytes: Buffer,
+    checksum: Checksum | undefined,
+    signal: AbortSignal,
+  ): Promise<WrittenPart>;
+  /** Undefined when the store no longer knows the upload. */
+  listParts(upload: UploadHandle): Promise<StoredPart[] | undefined>;
+  /** `missing` here: the store no longer knows the upload, perhaps because our own first try completed it. */
+  completeUpload(
+    upload: UploadHandle,
+    parts: readonly WrittenPart[],
+    precondition: Precondition,
+  ): Promise<WriteResult>;
+  abortUpload(upload: UploadHandle): Promise<void>;
+
+  remove(key: string): Promise<void>;
+  tagCount(key: string): Promise<number>;
+}

@@ -1,0 +1,86 @@
+// Asks a store what it does instead of believing its name: many answer 200 to a condition that they ignore. One scratch
+// key under the prefix, always the same, removed afterwards where that is allowed.
+import type { Capabilities } from '../core/capabilities.ts';
+import { Failure } from '../core/failure.ts';
+import type { ObjectDescription } from '../core/rules.ts';
+import { checksumOf } from './checksum.ts';
+import type { Destination } from './destination.ts';
+import type { S3Destination } from './s3.ts';
+
+const scratchName = '.s3syncd-probe';
+
+const plain: ObjectDescription = { tags: {}, metadata: {}, contentType: 'text/plain' };
+const tagged: ObjectDescription = { ...plain, tags: { s3syncd: 'probe' } };
+
+/**
+ * Probes the store with about a dozen requests.
+ * @throws Failure when the scratch key cannot even be written
+ */
+export async function probe(destination: S3Destination, prefix: string): Promise<Capabilities> {
+  const key = `${prefix}${scratchName}`;
+  const bytes = Buffer.from('s3syncd asks what this store enforces; this object may be deleted\n');
+  const checksum = await checksumOf('crc32', bytes);
+  const put = (precondition: Parameters<Destination['put']>[4]) =>
+    destination.put(key, { kind: 'bytes', bytes }, plain, checksum, precondition);
+
+  const first = await put({ kind: 'none' });
+  const etag = first.kind === 'written' ? first.etag : '';
+  try {
+    const putIfAbsent = await refuses(put({ kind: 'absent' }));
+    const putIfMatch = await probeIfMatch(destination, put, etag);
+    const head = await destination.head(key);
+    const checksums = head.kind === 'object' && head.object.checksum?.value === checksum.value;
+    return { putIfAbsent, putIfMatch, checksums, ...(await probeMultipart(destination, key, bytes)) };
+  } finally {
+    // Without the right to delete, one small object stays: said by `check`, harmless otherwise.
+    await destination.remove(key).catch(ignoreFailure);
+  }
+}
+
+async function probeIfMatch(
+  destination: S3Destination,
+  put: (precondition: Parameters<Destination['put']>[4]) => Promise<{ kind: string }>,
+  etag: string,
+): Promise<Capabilities['putIfMatch']> {
+  const other = { kind: 'etag', etag: '"00000000000000000000000000000000"' } as const;
+  if (!(await refuses(put(other)))) return 'no';
+  for (const form of ['quoted', 'unquoted'] as const) {
+    destination.ifMatchQuoted = form === 'quoted';
+    if ((await put({ kind: 'etag', etag })).kind === 'written') return form;
+  }
+  destination.ifMatchQuoted = true;
+  return 'no';
+}
+
+async function probeMultipart(
+  destination: Destination,
+  key: string,
+  bytes: Buffer,
+): Promise<Pick<Capabilities, 'completeIfAbsent' | 'multipartTags'>> {
+  const upload = { key, uploadId: await destination.createUpload(key, tagged) };
+  try {
+    const signal = AbortSignal.timeout(60_000);
+    const parts = [await destination.uploadPart(upload, 1, bytes, undefined, signal)];
+    const refused = await refuses(destination.completeUpload(upload, parts, { kind: 'absent' }));
+    // Refused, as it should be: complete it without a condition, to see whether the tags were kept.
+    if (refused) await destination.completeUpload(upload, parts, { kind: 'none' });
+    return { completeIfAbsent: refused, multipartTags: (await destination.tagCount(key)) === 1 };
+  } finally {
+    await destination.abortUpload(upload).catch(ignoreFailure);
+  }
+}
+
+/** True when the store answered that the condition does not hold; 501 and the like mean that it knows no conditions. */
+async function refuses(write: Promise<{ kind: string }>): Promise<boolean> {
+  try {
+    const { kind } = await write;
+    return kind === 'precondition-failed' || kind === 'missing' || kind === 'busy';
+  } catch (error) {
+    if (error instanceof Failure && error.class === 'permanent') return false;
+    throw error;
+  }
+}
+
+function ignoreFailure(error: unknown): void {
+  if (!(error instanceof Failure)) throw error;
+}

@@ -1,0 +1,412 @@
+// The S3 destination: the only importer of @aws-sdk/client-s3. Translates between the program's words and S3's, and
+// classifies every failure; it decides nothing.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import http from 'node:http';
+import https from 'node:https';
+import {
+  AbortMultipartUploadCommand,
+  ChecksumMode,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  DeleteObjectCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  ListPartsCommand,
+  PutObjectCommand,
+  S3Client,
+  UploadPartCommand,
+  type HeadObjectCommandOutput,
+  type PutObjectCommandInput,
+  type S3ClientConfig,
+} from '@aws-sdk/client-s3';
+import type { DestinationConfig } from '../config/config.ts';
+import { checksumAlgorithms, type Checksum, type Precondition, type Remote } from '../core/object.ts';
+import type { ObjectDescription } from '../core/rules.ts';
+import type {
+  Body,
+  Destination,
+  ListedKey,
+  StoredPart,
+  UploadHandle,
+  WriteResult,
+  WrittenPart,
+} from './destination.ts';
+import { classify, codeOf, statusOf, triesOf } from './classify.ts';
+import { mtimeFromMetadata } from './metadata.ts';
+
+interface Answer {
+  readonly $metadata: { readonly attempts?: number | undefined };
+}
+
+/** In-flight requests are bounded below this, so no request ever waits inside the agent. */
+const socketsMax = 272;
+
+/** Opens the connections to a destination, to be shared by its routes; closed with `destroy()`. */
+export function connect(config: DestinationConfig): S3Client {
+  const client = new S3Client(clientConfig(config));
+  if (config.endpoint === undefined || config.endpoint.startsWith('https:')) {
+    // TLS protects the transit and our checksum the content: a SHA-256 of every body would cost 0.9 CPU s per GiB.
+    client.middlewareStack.add(
+      (next) => (args) => {
+        const request = args.request as { headers?: Record<string, string>; body?: unknown };
+        if (request.headers && request.body) request.headers['x-amz-content-sha256'] = 'UNSIGNED-PAYLOAD';
+        return next(args);
+      },
+      { step: 'build', name: 'unsignedPayload' },
+    );
+  }
+  return client;
+}
+
+export class S3Destination implements Destination {
+  readonly name: string;
+  readonly requests = new Map<string, number>();
+  readonly #client: S3Client;
+  readonly #common: { Bucket: string; ExpectedBucketOwner?: string; RequestPayer?: 'requester' };
+  readonly #endpoint: string;
+  /** Some stores take If-Match only without the quotes that S3 sends; the probe tells. */
+  ifMatchQuoted = true;
+
+  constructor(config: DestinationConfig, client: S3Client) {
+    this.name = config.name;
+    this.#client = client;
+    this.#endpoint = config.endpoint ?? `AWS ${config.region ?? ''}`.trim();
+    this.#common = {
+      Bucket: config.bucket,
+      ...(config.expectedBucketOwner && { ExpectedBucketOwner: config.expectedBucketOwner }),
+      ...(config.requestPayer && { RequestPayer: 'requester' }),
+    };
+  }
+
+  async put(
+    key: string,
+    body: Body,
+    description: ObjectDescription,
+    checksum: Checksum | undefined,
+    precondition: Precondition,
+  ): Promise<WriteResult> {
+    const command = new PutObjectCommand({
+      ...this.#common,
+      Key: key,
+      Body: body.kind === 'bytes' ? body.bytes : body.open(),
+      ContentLength: body.kind === 'bytes' ? body.bytes.length : body.size,
+      ...describe(description),
+      ...checksumInput(checksum),
+      ...this.#condition(precondition),
+    });
+    return this.#write('PutObject', key, () => this.#client.send(command));
+  }
+
+  async head(key: string): Promise<Remote> {
+    try {
+      const command = new HeadObjectCommand({
+        ...this.#common,
+        Key: key,
+        ChecksumMode: ChecksumMode.ENABLED,
+      });
+      const head = await this.#count('HeadObject', this.#client.send(command));
+      return { kind: 'object', object: objectFromHead(head) };
+    } catch (error) {
+      if (statusOf(error) === 404 && codeOf(error) !== 'NoSuchBucket') return { kind: 'absent' };
+      throw this.#failure('HeadObject', key, error);
+    }
+  }
+
+  async *list(prefix: string, signal: AbortSignal): AsyncIterable<readonly ListedKey[]> {
+    let token: string | undefined;
+    do {
+      const command = new ListObjectsV2Command({
+        ...this.#common,
+        Prefix: prefix,
+        // Keys may hold characters that XML cannot carry. The SDK does not decode them.
+        EncodingType: 'url',
+        ...(token !== undefined && { ContinuationToken: token }),
+      });
+      const page = await this.#send('ListObjectsV2', prefix, () =>
+        this.#client.send(command, { abortSignal: signal }),
+      );
+      yield (page.Contents ?? []).map((object) => ({
+        key: decodeURIComponent((object.Key ?? '').replaceAll('+', ' ')),
+        size: object.Size ?? 0,
+        etag: object.ETag ?? '',
+        lastModifiedMs: object.LastModified?.getTime() ?? 0,
+      }));
+      token = page.IsTruncated ? page.NextContinuationToken : undefined;
+    } while (token !== undefined);
+  }
+
+  async createUpload(key: string, description: ObjectDescription): Promise<string> {
+    const command = new CreateMultipartUploadCommand({
+      ...this.#common,
+      Key: key,
+      ...describe(description),
+    });
+    const { UploadId } = await this.#send('CreateMultipartUpload', key, () => this.#client.send(command));
+    if (!UploadId) throw this.#unusable('CreateMultipartUpload', key, 'no upload id');
+    return UploadId;
+  }
+
+  async uploadPart(
+    upload: UploadHandle,
+    partNumber: number,
+    bytes: Buffer,
+    checksum: Checksum | undefined,
+    signal: AbortSignal,
+  ): Promise<WrittenPart> {
+    const command = new UploadPartCommand({
+      ...this.#common,
+      Key: upload.key,
+      UploadId: upload.uploadId,
+      PartNumber: partNumber,
+      Body: bytes,
+      ContentLength: bytes.length,
+      ...checksumInput(checksum),
+    });
+    const { ETag } = await this.#send('UploadPart', upload.key, () =>
+      this.#client.send(command, { abortSignal: signal }),
+    );
+    if (!ETag) throw this.#unusable('UploadPart', upload.key, 'no ETag');
+    return { partNumber, etag: ETag, ...(checksum && { checksum: checksum.value }) };
+  }
+
+  async listParts(upload: UploadHandle): Promise<StoredPart[] | undefined> {
+    const parts: StoredPart[] = [];
+    let marker: string | undefined;
+    try {
+      do {
+        const command = new ListPartsCommand({
+          ...this.#common,
+          Key: upload.key,
+          UploadId: upload.uploadId,
+          ...(marker !== undefined && { PartNumberMarker: marker }),
+        });
+        const page = await this.#count('ListParts', this.#client.send(command));
+        for (const part of page.Parts ?? []) {
+          const checksum = part.ChecksumCRC32 ?? part.ChecksumSHA256 ?? part.ChecksumCRC64NVME;
+          parts.push({
+            partNumber: part.PartNumber ?? 0,
+            etag: part.ETag ?? '',
+            size: part.Size ?? -1,
+            ...(checksum !== undefined && { checksum }),
+          });
+        }
+        marker = page.IsTruncated ? page.NextPartNumberMarker : undefined;
+      } while (marker !== undefined);
+      return parts;
+    } catch (error) {
+      if (codeOf(error) === 'NoSuchUpload') return undefined;
+      throw this.#failure('ListParts', upload.key, error);
+    }
+  }
+
+  async completeUpload(
+    upload: UploadHandle,
+    parts: readonly WrittenPart[],
+    precondition: Precondition,
+  ): Promise<WriteResult> {
+    const command = new CompleteMultipartUploadCommand({
+      ...this.#common,
+      Key: upload.key,
+      UploadId: upload.uploadId,
+      MultipartUpload: {
+        Parts: parts.map((part) => ({ PartNumber: part.partNumber, ETag: part.etag })),
+      },
+      ...this.#condition(precondition),
+    });
+    return this.#write('CompleteMultipartUpload', upload.key, () => this.#client.send(command));
+  }
+
+  async abortUpload(upload: UploadHandle): Promise<void> {
+    const command = new AbortMultipartUploadCommand({
+      ...this.#common,
+      Key: upload.key,
+      UploadId: upload.uploadId,
+    });
+    try {
+      await this.#count('AbortMultipartUpload', this.#client.send(command));
+    } catch (error) {
+      if (codeOf(error) === 'NoSuchUpload') return;
+      throw this.#failure('AbortMultipartUpload', upload.key, error);
+    }
+  }
+
+  async remove(key: string): Promise<void> {
+    const command = new DeleteObjectCommand({ ...this.#common, Key: key });
+    await this.#send('DeleteObject', key, () => this.#client.send(command));
+  }
+
+  async tagCount(key: string): Promise<number> {
+    const command = new HeadObjectCommand({ ...this.#common, Key: key });
+    const head = await this.#send('HeadObject', key, () => this.#client.send(command));
+    return head.TagCount ?? 0;
+  }
+
+  #condition(precondition: Precondition): { IfNoneMatch?: '*'; IfMatch?: string } {
+    switch (precondition.kind) {
+      case 'none':
+        return {};
+      case 'absent':
+        return { IfNoneMatch: '*' };
+      case 'etag':
+        return { IfMatch: this.ifMatchQuoted ? precondition.etag : precondition.etag.replaceAll('"', '') };
+    }
+  }
+
+  /** Sends a write whose refusals are outcomes. Success needs an ETag: a proxy's 200 with a page in it is none. */
+  async #write(
+    operation: string,
+    key: string,
+    send: () => Promise<Answer & { ETag?: string | undefined; VersionId?: string | undefined }>,
+  ): Promise<WriteResult> {
+    try {
+      const output = await this.#count(operation, send());
+      const etag = output.ETag || (await this.#etagAfter(operation, key));
+      return { kind: 'written', etag, ...(output.VersionId && { versionId: output.VersionId }) };
+    } catch (error) {
+      const code = codeOf(error);
+      const status = statusOf(error);
+      if (code === 'PreconditionFailed' || status === 412) {
+        return { kind: 'precondition-failed', ownTryMayHaveLanded: triesOf(error) > 1 };
+      }
+      if (code === 'ConditionalRequestConflict' || (status === 409 && code !== 'NoSuchBucket')) {
+        return { kind: 'busy' };
+      }
+      if (code === 'NoSuchUpload' || code === 'NoSuchKey') return { kind: 'missing' };
+      throw this.#failure(operation, key, error);
+    }
+  }
+
+  /** Ceph RGW 16 answers CompleteMultipartUpload with an empty ETag: the object has one. */
+  async #etagAfter(operation: string, key: string): Promise<string> {
+    if (operation === 'CompleteMultipartUpload') {
+      const remote = await this.head(key);
+      if (remote.kind === 'object' && remote.object.etag !== '') return remote.object.etag;
+    }
+    throw this.#unusable(operation, key, 'no ETag');
+  }
+
+  async #send<T extends Answer>(operation: string, key: string, send: () => Promise<T>): Promise<T> {
+    try {
+      return await this.#count(operation, send());
+    } catch (error) {
+      throw this.#failure(operation, key, error);
+    }
+  }
+
+  /** Counts what was sent, the SDK's own retries included. */
+  async #count<T extends Answer>(operation: string, answer: Promise<T>): Promise<T> {
+    let tries = 1;
+    try {
+      const output = await answer;
+      tries = output.$metadata.attempts ?? 1;
+      return output;
+    } catch (error) {
+      tries = triesOf(error);
+      throw error;
+    } finally {
+      this.requests.set(operation, (this.requests.get(operation) ?? 0) + tries);
+    }
+  }
+
+  #failure(operation: string, key: string, error: unknown) {
+    return classify(error, {
+      operation,
+      key,
+      bucket: this.#common.Bucket,
+      endpoint: this.#endpoint,
+      destination: this.name,
+    });
+  }
+
+  /** A 200 that does not come from S3: a captive portal, a proxy's error page. */
+  #unusable(operation: string, key: string, lack: string) {
+    const error = Object.assign(new Error(`the answer has ${lack}; is ${this.#endpoint} an S3 endpoint?`), {
+      name: 'UnusableAnswer',
+    });
+    return this.#failure(operation, key, error);
+  }
+}
+
+function clientConfig(config: DestinationConfig): S3ClientConfig {
+  const agentOptions = {
+    keepAlive: true,
+    noDelay: true,
+    maxSockets: socketsMax,
+    ...(config.caFile && { ca: fs.readFileSync(config.caFile) }),
+  };
+  return {
+    ...(config.region && { region: config.region }),
+    ...(config.endpoint && { endpoint: config.endpoint }),
+    ...(config.credentials && { credentials: config.credentials }),
+    ...(config.profile && { profile: config.profile }),
+    forcePathStyle: config.pathStyle,
+    useAccelerateEndpoint: config.accelerate,
+    useDualstackEndpoint: config.dualstack,
+    useFipsEndpoint: config.fips,
+    // We compute and send our own checksum; the SDK's default would turn streams into aws-chunked, which many stores
+    // refuse or, worse, keep as data.
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    retryMode: 'standard',
+    maxAttempts: 3,
+    // Every answer resolves the middleware stack once per command class instead of once per request.
+    cacheMiddleware: true,
+    requestHandler: {
+      httpAgent: new http.Agent(agentOptions),
+      httpsAgent: new https.Agent(agentOptions),
+      connectionTimeout: 5_000,
+      // The SDK has no time limit of its own: a peer that went silent would hang a request for ever.
+      socketTimeout: 60_000,
+    },
+    expectContinueHeader: false,
+  };
+}
+
+function describe(description: ObjectDescription): Partial<PutObjectCommandInput> {
+  const tagging = new URLSearchParams({ ...description.tags }).toString();
+  return {
+    Metadata: { ...description.metadata },
+    ...(tagging !== '' && { Tagging: tagging }),
+    ...(description.storageClass && { StorageClass: description.storageClass }),
+    ...(description.contentType && { ContentType: description.contentType }),
+    ...(description.contentEncoding && { ContentEncoding: description.contentEncoding }),
+    ...(description.contentDisposition && { ContentDisposition: description.contentDisposition }),
+    ...(description.contentLanguage && { ContentLanguage: description.contentLanguage }),
+    ...(description.cacheControl && { CacheControl: description.cacheControl }),
+  };
+}
+
+function checksumInput(checksum: Checksum | undefined) {
+  if (!checksum) return {};
+  const { algorithm, value } = checksum;
+  if (algorithm === 'crc32') return { ChecksumCRC32: value };
+  if (algorithm === 'sha256') return { ChecksumSHA256: value };
+  assert(algorithm === 'crc64nvme', `${algorithm} is never sent`);
+  return { ChecksumCRC64NVME: value };
+}
+
+function objectFromHead(head: HeadObjectCommandOutput) {
+  const values = {
+    md5: undefined,
+    crc32: head.ChecksumCRC32,
+    crc32c: head.ChecksumCRC32C,
+    crc64nvme: head.ChecksumCRC64NVME,
+    sha1: head.ChecksumSHA1,
+    sha256: head.ChecksumSHA256,
+  };
+  const algorithm = checksumAlgorithms.find((name) => values[name] !== undefined);
+  const encrypted =
+    head.ServerSideEncryption?.startsWith('aws:kms') === true || head.SSECustomerAlgorithm !== undefined;
+  const mtimeNs = mtimeFromMetadata(head.Metadata?.['mtime']);
+  return {
+    etag: head.ETag ?? '',
+    size: head.ContentLength ?? 0,
+    lastModifiedMs: head.LastModified?.getTime() ?? 0,
+    ...(head.VersionId && { versionId: head.VersionId }),
+    ...(mtimeNs !== undefined && { mtimeNs }),
+    ...(algorithm && { checksum: { algorithm, value: values[algorithm]! } }),
+    ...(encrypted && { opaqueEtag: true }),
+    source: 'head' as const,
+  };
+}

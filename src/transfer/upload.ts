@@ -1,0 +1,297 @@
+// Uploading one file as one object, so that the object is one state of the file or nothing: one PutObject for a small
+// file, resumable multipart for a large one, one streamed PutObject where a store enforces conditions only there.
+import { createHash } from 'node:crypto';
+import { Readable } from 'node:stream';
+import type { Capabilities } from '../core/capabilities.ts';
+import { sameFingerprint, type FileState } from '../core/file.ts';
+import type { Checksum, ChecksumAlgorithm, Precondition } from '../core/object.ts';
+import type { ObjectDescription } from '../core/rules.ts';
+import { checksumOf, compositeOf, digester } from './checksum.ts';
+import type { Destination, UploadHandle, WriteResult, WrittenPart } from './destination.ts';
+import type { ByteBudget } from './limits.ts';
+import { openFile, pieces, readAll, readFully, type OpenFile, type Root } from './open.ts';
+import { objectSizeMax, partSizeFor, singlePutLimit, singlePutMax } from './part-size.ts';
+
+/** Where multipart uploads under way are remembered; the journal, seen from here. */
+export interface UploadMemory {
+  find(): (UploadHandle & UploadIdentity & { readonly parts: readonly WrittenPart[] }) | undefined;
+  begin(upload: UploadHandle & UploadIdentity): void;
+  recordParts(parts: readonly WrittenPart[]): void;
+  end(): void;
+}
+
+/** What must be the same for an upload to be continued. */
+export interface UploadIdentity {
+  readonly file: Pick<FileState, 'size' | 'mtimeNs' | 'ctimeNs' | 'ino'>;
+  readonly partSize: number;
+  readonly description: string;
+}
+
+export interface UploadRequest {
+  readonly destination: Destination;
+  readonly root: Root;
+  readonly path: string;
+  readonly key: string;
+  readonly describe: (file: FileState) => ObjectDescription;
+  readonly precondition: Precondition;
+  readonly checksum: ChecksumAlgorithm | 'none';
+  readonly capabilities: Capabilities | undefined;
+  readonly memory: UploadMemory;
+  /** Bodies in memory are taken from it. */
+  readonly budget: ByteBudget;
+  /** Stops a multipart upload between parts, to be continued later. */
+  readonly signal: AbortSignal;
+  readonly onBytes: (bytes: number) => void;
+}
+
+export type UploadResult =
+  | {
+      readonly kind: 'written';
+      readonly etag: string;
+      readonly versionId?: string;
+      /** The state whose bytes the object has. */
+      readonly file: FileState;
+      readonly checksum: Checksum;
+    }
+  | Exclude<WriteResult, { kind: 'written' }>
+  /** The file is not what it was when it was opened: look again. */
+  | { readonly kind: 'changed' }
+  | { readonly kind: 'vanished' }
+  /** The store no longer knows the upload: perhaps our own earlier try completed it. */
+  | { readonly kind: 'uncertain' }
+  | { readonly kind: 'interrupted' }
+  | { readonly kind: 'too-large' }
+  /** The store would ignore the precondition for a file of this size. */
+  | { readonly kind: 'cannot-enforce' };
+
+/** @throws Failure from the destination; the system's error when the file cannot be read */
+export async function upload(request: UploadRequest): Promise<UploadResult> {
+  using file = openFile(request.root, request.path);
+  if (!file) return { kind: 'vanished' };
+  const { size } = file.state;
+  if (size > objectSizeMax) return { kind: 'too-large' };
+  // Awaited here, because the file is closed when this function ends.
+  if (size <= singlePutMax) return await putSmall(request, file);
+  if (request.precondition.kind === 'none' || request.capabilities?.completeIfAbsent !== false) {
+    return await putInParts(request, file);
+  }
+  return size <= singlePutLimit ? await putStreamed(request, file) : { kind: 'cannot-enforce' };
+}
+
+async function putSmall(request: UploadRequest, file: OpenFile): Promise<UploadResult> {
+  using _budget = await request.budget.acquire(file.state.size);
+  const bytes = await readAll(file);
+  if (!bytes || !file.unchanged()) return { kind: 'changed' };
+  const checksum = await checksumOf(algorithmOf(request), bytes);
+  const result = await request.destination.put(
+    request.key,
+    { kind: 'bytes', bytes },
+    request.describe(file.state),
+    request.checksum === 'none' ? undefined : checksum,
+    request.precondition,
+  );
+  if (result.kind === 'written') request.onBytes(bytes.length);
+  return result.kind === 'written' ? { ...result, file: file.state, checksum } : result;
+}
+
+/** The last piece leaves only after the fence, so that a torn read ends as an incomplete body, which S3 drops. */
+async function putStreamed(request: UploadRequest, file: OpenFile): Promise<UploadResult> {
+  const { size } = file.state;
+  const digest = digester(algorithmOf(request));
+  let torn = false;
+  async function* fenced() {
+    let sent = 0;
+    for await (const piece of pieces(file)) {
+      digest.update(piece);
+      sent += piece.length;
+      if (sent >= size) torn = sent > size || !file.unchanged();
+      if (torn) throw new Error('the file changed while it was read');
+      request.onBytes(piece.length);
+      yield Buffer.from(piece);
+    }
+    torn = sent < size;
+    if (torn) throw new Error('the file became shorter while it was read');
+  }
+  using _budget = await request.budget.acquire(4 * 1024 ** 2);
+  const body = { kind: 'stream' as const, size, open: () => Readable.from(fenced(), { objectMode: false }) };
+  try {
+    const { destination, key, precondition, describe } = request;
+    const result = await destination.put(key, body, describe(file.state), undefined, precondition);
+    if (result.kind !== 'written') return result;
+    const algorithm = algorithmOf(request);
+    const checksum = { algorithm, value: (await digest.digest()).toString('base64') };
+    return { ...result, file: file.state, checksum };
+  } catch (error) {
+    if (torn) return { kind: 'changed' };
+    throw error;
+  }
+}
+
+/** Parts of one file in flight at once. */
+const partsInFlight = 4;
+
+/** How long confirmed parts may wait to be recorded: a crash repeats at most what this second confirmed. */
+const recordPartsEveryMs = 1_000;
+
+async function putInParts(request: UploadRequest, file: OpenFile): Promise<UploadResult> {
+  const { destination, key, memory, precondition } = request;
+  const description = request.describe(file.state);
+  const identity: UploadIdentity = {
+    file: file.state,
+    partSize: partSizeFor(file.state.size),
+    description: digestOf(description),
+  };
+  const begun = await resume(request, identity);
+  if (begun === 'uncertain') return { kind: 'uncertain' };
+  if (!begun && precondition.kind !== 'none') {
+    // S3 checks conditions at Complete only, after the whole body was sent: ask before.
+    const remote = await destination.head(key);
+    if (!holds(precondition, remote.kind === 'object' ? remote.object.etag : undefined)) {
+      return { kind: 'precondition-failed', ownTryMayHaveLanded: false };
+    }
+  }
+  const handle = begun?.handle ?? { key, uploadId: await destination.createUpload(key, description) };
+  if (!begun) memory.begin({ ...handle, ...identity });
+  const abandon = async () => {
+    await destination.abortUpload(handle);
+    memory.end();
+  };
+
+  const sent = await sendParts(request, file, handle, identity.partSize, begun?.parts ?? []);
+  if (sent.kind === 'interrupted') return sent;
+  if (sent.kind === 'changed' || !file.unchanged()) {
+    await abandon();
+    return { kind: 'changed' };
+  }
+  const result = await destination.completeUpload(handle, sent.parts, precondition);
+  switch (result.kind) {
+    case 'written': {
+      const checksums = sent.parts.map((part) => part.checksum ?? '');
+      const checksum = await compositeOf(algorithmOf(request), checksums, identity.partSize);
+      // The journal forgets the upload together with the change: a crash in between finds it completed.
+      return { ...result, file: file.state, checksum };
+    }
+    case 'missing':
+      memory.end();
+      return { kind: 'uncertain' };
+    case 'precondition-failed':
+    case 'busy':
+      await abandon();
+      return result;
+  }
+}
+
+/** Finds the upload to go on with, and which of its parts the store has confirmed. */
+async function resume(
+  request: UploadRequest,
+  identity: UploadIdentity,
+): Promise<{ handle: UploadHandle; parts: WrittenPart[] } | 'uncertain' | undefined> {
+  const { memory, destination, key } = request;
+  const begun = memory.find();
+  if (!begun) return undefined;
+  const same =
+    begun.key === key &&
+    begun.partSize === identity.partSize &&
+    begun.description === identity.description &&
+    sameFingerprint(begun.file, identity.file);
+  if (!same) {
+    await destination.abortUpload(begun);
+    memory.end();
+    return undefined;
+  }
+  const stored = await destination.listParts(begun);
+  if (!stored) {
+    memory.end();
+    return 'uncertain';
+  }
+  // The store's list is the authority; our record adds the checksums of stores that keep none. A part that was stored
+  // but never recorded is sent again unless the store can tell its checksum.
+  const recorded = new Map(begun.parts.map((part) => [part.partNumber, part]));
+  const parts = stored.flatMap(({ partNumber, etag, checksum, size }) => {
+    const record = recorded.get(partNumber);
+    const known = record?.etag === etag ? record.checksum : checksum;
+    const whole = size === partLength(identity.file.size, identity.partSize, partNumber);
+    return whole && known !== undefined ? [{ partNumber, etag, checksum: known }] : [];
+  });
+  return { handle: begun, parts };
+}
+
+async function sendParts(
+  request: UploadRequest,
+  file: OpenFile,
+  handle: UploadHandle,
+  partSize: number,
+  confirmed: readonly WrittenPart[],
+): Promise<{ kind: 'sent'; parts: WrittenPart[] } | { kind: 'changed' } | { kind: 'interrupted' }> {
+  const { size } = file.state;
+  const parts = new Map(confirmed.map((part) => [part.partNumber, part]));
+  const missing = Array.from({ length: Math.ceil(size / partSize) }, (_, index) => index + 1).filter(
+    (partNumber) => !parts.has(partNumber),
+  );
+  const unrecorded: WrittenPart[] = [];
+  let recordedAtMs = performance.now();
+  const record = () => {
+    request.memory.recordParts(unrecorded.splice(0));
+    recordedAtMs = performance.now();
+  };
+  let changed = false;
+  // One failure ends all: the other lanes must not send what can never be completed.
+  const failed = new AbortController();
+  const signal = AbortSignal.any([request.signal, failed.signal]);
+
+  const lane = async () => {
+    for (let partNumber = missing.shift(); partNumber !== undefined; partNumber = missing.shift()) {
+      if (signal.aborted || changed) return;
+      using _budget = await request.budget.acquire(partSize);
+      const length = partLength(size, partSize, partNumber);
+      const buffer = Buffer.allocUnsafe(length);
+      const read = await readFully(file.fd, buffer, (partNumber - 1) * partSize, length);
+      if (read < length) changed = true;
+      if (signal.aborted || changed) return;
+      const checksum = await checksumOf(algorithmOf(request), buffer);
+      const sent = request.checksum === 'none' ? undefined : checksum;
+      const part = await request.destination.uploadPart(handle, partNumber, buffer, sent, signal);
+      request.onBytes(length);
+      parts.set(partNumber, { ...part, checksum: checksum.value });
+      unrecorded.push({ ...part, checksum: checksum.value });
+      if (performance.now() - recordedAtMs >= recordPartsEveryMs) record();
+    }
+  };
+  const lanes = Array.from({ length: Math.min(partsInFlight, missing.length) }, () =>
+    lane().catch((error: unknown) => {
+      failed.abort();
+      throw error;
+    }),
+  );
+  const ended = await Promise.allSettled(lanes);
+  record();
+  if (request.signal.aborted) return { kind: 'interrupted' };
+  const failure = ended.find((lane) => lane.status === 'rejected');
+  if (failure) throw failure.reason;
+  if (changed) return { kind: 'changed' };
+  return { kind: 'sent', parts: [...parts.values()].toSorted((a, b) => a.partNumber - b.partNumber) };
+}
+
+function partLength(size: number, partSize: number, partNumber: number): number {
+  return Math.min(partSize, size - (partNumber - 1) * partSize);
+}
+
+/** A checksum is always computed: where none is sent it still tells a touched file from a changed one. */
+function algorithmOf(request: UploadRequest): ChecksumAlgorithm {
+  return request.checksum === 'none' ? 'crc32' : request.checksum;
+}
+
+function holds(precondition: Precondition, etag: string | undefined): boolean {
+  switch (precondition.kind) {
+    case 'none':
+      return true;
+    case 'absent':
+      return etag === undefined;
+    case 'etag':
+      return etag === precondition.etag;
+  }
+}
+
+function digestOf(description: ObjectDescription): string {
+  return createHash('sha256').update(JSON.stringify(description)).digest('base64');
+}
