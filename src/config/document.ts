@@ -1,7 +1,7 @@
 // The YAML text of a config with the place of every key and value in it, so that whoever finds a problem in the plain
 // value can point at the line and column. Aliases and `${…}` are resolved here; nothing else is interpreted.
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
-import type { Alias, Document, Node, Scalar } from 'yaml';
+import type { Document, Node, Scalar } from 'yaml';
 import { expand } from './expand.ts';
 import type { Environment } from './expand.ts';
 import type { Problem } from './problem.ts';
@@ -68,6 +68,8 @@ export function parseConfig(file: string, text: string, env: Environment): Confi
   );
 
   let nodes = 0;
+  // Nodes are met in the order of the file, so an alias finds the last anchor before it.
+  const anchors = new Map<string, Node>();
   const refuse = (path: Path, offset: number, message: string): null => {
     unresolved.add(keyOf(path));
     problems.push(problemAtOffset(offset, `${dotted(path)}${message}`));
@@ -88,12 +90,13 @@ export function parseConfig(file: string, text: string, env: Environment): Confi
       return refuse(path, valueOffset, 'the aliases or the nesting of this file are too large');
     }
     if (isAlias(node)) {
-      const target = resolveAlias(node, yaml);
+      const target = anchors.get(node.source);
       if (!target)
         return refuse(path, valueOffset, `alias *${node.source} has no anchor &${node.source} before it`);
       if (within.includes(target)) return refuse(path, valueOffset, `alias *${node.source} contains itself`);
       return toValue(target, path, keyOffset, [...within, target]);
     }
+    if (node?.anchor) anchors.set(node.anchor, node);
     const inside = node && !isScalar(node) ? [...within, node] : within;
     if (isMap<Scalar<string>, Node>(node)) {
       // Without a prototype, so that a key `__proto__` is a key as any other.
@@ -203,10 +206,6 @@ function hintAt(text: string, offset: number): string {
   if (/\$\{/.test(line)) return ' (quote "${…}" inside { } or [ ])';
   if (/:\s*\{\w+[}:]/.test(line)) return ' (quote a value that begins with { as in "{host}/")';
   return '';
-}
-
-function resolveAlias(alias: Alias, yaml: Document): Node | undefined {
-  return alias.resolve(yaml) ?? undefined;
 }
 
 /** A value as it stands in the file, cut short, without the password of a URL. */

@@ -246,7 +246,7 @@ const headerText = () =>
     .max(1024, 'is longer than 1,024 characters');
 
 /** One entry of `rules`. */
-export const ruleSchema = z.strictObject({
+const ruleSchema = z.strictObject({
   match: text().describe(
     'Glob over the path within the folder: "*" stays within a directory, "**" crosses them, "{a,b}" is either.',
   ),
@@ -325,7 +325,9 @@ export const folderSchema = z.strictObject({
 /** The whole file. */
 export const configSchema = z
   .strictObject({
-    version: z.literal(1).describe('Version of this format: 1.'),
+    version: z
+      .literal(1, { error: 'is no version of the format that this program reads; write 1' })
+      .describe('Version of this format: 1.'),
     'state-dir': path()
       .optional()
       .describe(
@@ -351,4 +353,3 @@ export const configSchema = z
 export type DestinationInput = z.output<typeof destinationSchema>;
 export type FolderInput = z.output<typeof folderSchema>;
 export type RuleInput = z.output<typeof ruleSchema>;
-export type ConfigInput = z.output<typeof configSchema>;

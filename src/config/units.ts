@@ -36,7 +36,7 @@ export function formatDuration(ms: number): string {
 const sizeUnits = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
 
 /** `64MiB`: a whole number and a power of 1024. MB is refused: it means a million bytes to some and 1024² to others. */
-export const sizePattern = /^\d+(B|KiB|MiB|GiB|TiB)$/;
+const sizePattern = /^\d+(B|KiB|MiB|GiB|TiB)$/;
 
 /** Bytes of `64MiB`; undefined when the text is not a size. */
 export function parseSize(text: string): number | undefined {

@@ -18,7 +18,7 @@ export const storageClasses = [
   'GLACIER_IR',
   'EXPRESS_ONEZONE',
 ] as const;
-export type StorageClass = (typeof storageClasses)[number];
+type StorageClass = (typeof storageClasses)[number];
 
 /** One rule of the config: which paths, and what their objects get. */
 export interface Rule {

@@ -490,7 +490,11 @@ describe('a bad config is refused at its place, with what to do', () => {
         '1:1: folders: missing. Local directories to keep in S3, by a name of your choice.',
       ],
     ],
-    ['another version', configWith({}).replace('version: 1', 'version: 2'), ['1:10: version: 2 must be 1']],
+    [
+      'another version',
+      configWith({}).replace('version: 1', 'version: 2'),
+      ['1:10: version: 2 is no version of the format that this program reads; write 1'],
+    ],
     [
       'no folder',
       'version: 1\nstate-dir: s\ndestinations: {b: {bucket: acme}}\nfolders: {}\n',
