@@ -12,7 +12,7 @@ import { lookAtRoot, type RootLook } from './root.ts';
 import { RootUnreadable, scan, wholeFolder, type Extent, type Findings, type ScanCounts } from './scan.ts';
 import { ScanQueue } from './scan-queue.ts';
 import { Selection, ignoreFileName } from './selection.ts';
-import type { Watcher } from './watcher.ts';
+import type { WatchEvents, Watcher, WatcherForm } from './watcher.ts';
 
 /** Everything that takes time, so that tests can take less of it. */
 export interface Pace {
@@ -60,6 +60,7 @@ export class FolderWatch {
   readonly #post: (message: FromWatch) => void;
   readonly #countEvent: () => void;
   readonly #pace: Pace;
+  readonly #form: WatcherForm | undefined;
   readonly #selection: Selection;
   readonly #outbox: Outbox;
   readonly #marks = new Marks();
@@ -88,6 +89,8 @@ export class FolderWatch {
       /** Told of every event of the system. */
       readonly countEvent?: () => void;
       readonly pace?: Pace;
+      /** Which form of watcher; the better one that works here unless a test wants the other. */
+      readonly form?: WatcherForm;
     },
   ) {
     this.#folder = folder;
@@ -95,6 +98,7 @@ export class FolderWatch {
     this.#post = parts.post;
     this.#countEvent = parts.countEvent ?? (() => undefined);
     this.#pace = parts.pace ?? usualPace;
+    this.#form = parts.form;
     this.#selection = new Selection(folder);
     this.#outbox = new Outbox(folder.folderId, parts.post);
   }
@@ -210,13 +214,8 @@ export class FolderWatch {
       await this.#closing;
       if (session.ended) return;
       session.degradedFor.clear();
-      const watcher = openWatcher(session.root, this.#selection, {
-        mark: (directory, name) => this.#mark(session, directory, name),
-        scan: (extent) => this.#onEvent(session, () => this.#requestScan(extent)),
-        count: this.#countEvent,
-        rootChanged: () => this.#onEvent(session, () => this.#rootChanged(session)),
-        failed: (error) => this.#onEvent(session, () => this.#watchFailed(session, error)),
-      });
+      const events = this.#eventsOf(session);
+      const watcher = openWatcher(session.root, this.#selection, events, this.#form);
       session.watcher = watcher;
       await watcher.ready;
       if (session.ended || session.watcher !== watcher) return;
@@ -226,14 +225,24 @@ export class FolderWatch {
     this.#requestScan(wholeFolder, 0);
   }
 
+  #eventsOf(session: Session): WatchEvents {
+    const unlessEnded = (act: () => void): void => {
+      if (!session.ended) act();
+    };
+    return {
+      mark: (directory, name) => this.#mark(session, directory, name),
+      scan: (extent) => unlessEnded(() => this.#requestScan(extent)),
+      count: this.#countEvent,
+      rootChanged: () => unlessEnded(() => this.#rootChanged(session)),
+      outdated: () => unlessEnded(() => this.#rewatchSoon()),
+      failed: (error) => unlessEnded(() => this.#watchFailed(session, error)),
+    };
+  }
+
   #closeWatcher(session: Session): void {
     const { watcher } = session;
     session.watcher = undefined;
     if (watcher) this.#closing = Promise.all([this.#closing, watcher.close()]).then(() => undefined);
-  }
-
-  #onEvent(session: Session, act: () => void): void {
-    if (!session.ended) act();
   }
 
   #mark(session: Session, directory: string, name: string): void {
