@@ -123,7 +123,7 @@ function encryption(call: Call): Record<string, string> {
 }
 
 /** The two SSE-C headers that are echoed and kept (never the key itself). */
-export function customerKey(headers: Call['headers'], prefix: string): Record<string, string> | undefined {
+function customerKey(headers: Call['headers'], prefix: string): Record<string, string> | undefined {
   const [algorithm, key, keyMd5] = ['algorithm', 'key', 'key-md5'].map(
     (name) => headers[`${prefix}-${name}`],
   );
@@ -231,8 +231,11 @@ export function tagsOfDocument(call: Call): Attributes['tags'] {
   const root = parseDocument(call.document, 'Tagging');
   const set = children(root, 'TagSet')[0];
   if (set === undefined) throw s3Error('MalformedXML');
-  const tag = (node: XmlNode): [string, string] => [requiredText(node, 'Key'), requiredText(node, 'Value')];
-  return checkTags(children(set, 'Tag').map(tag));
+  return checkTags(children(set, 'Tag').map(tagOf));
+}
+
+function tagOf(node: XmlNode): [key: string, value: string] {
+  return [requiredText(node, 'Key'), requiredText(node, 'Value')];
 }
 
 export function rejectTagging(call: Call): void {

@@ -44,7 +44,7 @@ const algorithm = 'AWS4-HMAC-SHA256';
 const skewMaxMs = 15 * 60 * 1000;
 const presignedSecondsMax = 7 * 24 * 3600;
 
-export const payloadModes = [
+const payloadModes = [
   'UNSIGNED-PAYLOAD',
   'STREAMING-UNSIGNED-PAYLOAD-TRAILER',
   'STREAMING-AWS4-HMAC-SHA256-PAYLOAD',
@@ -114,23 +114,26 @@ function claimOfHeader(request: S3Request): Claim {
 }
 
 function claimOfQuery(request: S3Request): Claim {
-  const malformed = (): Error => s3Error('AuthorizationQueryParametersError');
   const required = (name: string): string => {
     const value = param(request, name);
-    if (value === undefined) throw malformed();
+    if (value === undefined) throw malformedQuery();
     return value;
   };
-  if (required('X-Amz-Algorithm') !== algorithm) throw malformed();
+  if (required('X-Amz-Algorithm') !== algorithm) throw malformedQuery();
   const payload = request.headers['x-amz-content-sha256'] ?? 'UNSIGNED-PAYLOAD';
   checkPayloadMode(payload);
   return {
-    ...scopeOf(required('X-Amz-Credential'), malformed),
+    ...scopeOf(required('X-Amz-Credential'), malformedQuery),
     timestamp: required('X-Amz-Date'),
     signedHeaders: required('X-Amz-SignedHeaders').split(';'),
     signature: required('X-Amz-Signature'),
     payload,
     token: param(request, 'X-Amz-Security-Token'),
   };
+}
+
+function malformedQuery(): Error {
+  return s3Error('AuthorizationQueryParametersError');
 }
 
 function checkPayloadMode(payload: string): void {

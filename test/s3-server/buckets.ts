@@ -2,7 +2,6 @@
 // client's check wants to read them.
 import { bucketOf, noContent, query, xmlAnswer, type Answer, type Call } from './call.ts';
 import { s3Error, type S3ErrorCode } from './errors.ts';
-import { encode } from './request.ts';
 import { requireProtected } from './objects.ts';
 import type { Bucket, Versioning } from './store.ts';
 import { document, element, group, parseDocument, requiredText, text } from './xml.ts';
@@ -11,7 +10,7 @@ export function newBucket(name: string, region: string, createdMs: number): Buck
   return { name, region, createdMs, versioning: '', objectLock: false, configuration: {} };
 }
 
-export function checkBucketName(name: string): void {
+function checkBucketName(name: string): void {
   const isValid =
     /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(name) && !name.includes('..') && !/^\d+(\.\d+){3}$/.test(name);
   if (!isValid) throw s3Error('InvalidBucketName', undefined, { BucketName: name });

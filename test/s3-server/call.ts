@@ -7,7 +7,7 @@ import { param, type S3Request } from './request.ts';
 import type { ReceivedBody } from './receive.ts';
 import type { Bucket, ObjectVersion, Requester, Store } from './store.ts';
 
-export interface Service {
+interface Service {
   store: Store;
   legacy: ReadonlySet<LegacySwitch>;
   region: string;
@@ -32,7 +32,6 @@ export interface Answer {
   body?: string | { segments: readonly Segment[]; start: number; end: number };
 }
 
-export const accepted: Answer = { status: 200 };
 export const noContent: Answer = { status: 204 };
 
 export function xmlAnswer(body: string, headers: Record<string, string> = {}): Answer {

@@ -43,19 +43,16 @@ export const digestBytes: Record<ChecksumAlgorithm, number> = {
   SHA256: 32,
 };
 
+const digestMakers: Record<ChecksumAlgorithm, () => Digest> = {
+  CRC32: createCrc32,
+  CRC32C: createCrc32c,
+  CRC64NVME: createCrc64,
+  SHA1: () => createHash('sha1'),
+  SHA256: () => createHash('sha256'),
+};
+
 export function createDigest(algorithm: ChecksumAlgorithm): Digest {
-  switch (algorithm) {
-    case 'CRC32':
-      return createCrc32();
-    case 'CRC32C':
-      return createCrc32c();
-    case 'CRC64NVME':
-      return createCrc64();
-    case 'SHA1':
-      return createHash('sha1');
-    case 'SHA256':
-      return createHash('sha256');
-  }
+  return digestMakers[algorithm]();
 }
 
 function createCrc32(): Digest {

@@ -82,7 +82,7 @@ function successor(text: string): string | undefined {
 
 interface Style {
   /** Applies encoding-type=url. */
-  shown(text: string): string;
+  shown: (text: string) => string;
   encodingType: string | undefined;
 }
 

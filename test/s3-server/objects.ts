@@ -309,7 +309,7 @@ export function copyObject(call: Call): Answer {
   const checksumFields =
     checksum === undefined ? '' : element(checksumElement(checksum.algorithm), checksum.value);
   const modified = element('LastModified', new Date(version.modifiedMs).toISOString());
-  return xmlAnswer(document('CopyObjectResult', modified, element('ETag', etag!), checksumFields), headers);
+  return xmlAnswer(document('CopyObjectResult', modified, element('ETag', etag), checksumFields), headers);
 }
 
 function directive(call: Call, header: string): string {

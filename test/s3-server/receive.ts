@@ -129,7 +129,8 @@ function expectation(
   const md5 = headers['content-md5'];
   if (md5 !== undefined && !isDigest(md5, 16)) throw s3Error('InvalidDigest');
   const base = { size, trailer: payload.endsWith('-TRAILER'), md5 };
-  if (legacy.has('ignore-checksums')) return { ...base, algorithm: undefined, checksum: undefined };
+  if (legacy.has('ignore-checksums') || isStoredFraming)
+    return { ...base, algorithm: undefined, checksum: undefined };
   return { ...base, ...announcedChecksum(request, isChunked) };
 }
 
@@ -215,7 +216,7 @@ function readAll(message: IncomingMessage, onChunk: (chunk: Buffer) => void): Pr
       } catch (error) {
         // The rest is read and thrown away, so that the client gets its answer instead of a reset.
         message.removeAllListeners('data').resume();
-        reject(error as Error);
+        reject(error);
       }
     });
     message.on('end', resolve);

@@ -7,13 +7,20 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo, Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { setTimeout as delay } from 'node:timers/promises';
 import { answerAdmin, adminPath } from './admin.ts';
 import { createAuthenticator, type Authentication, type Credential } from './auth.ts';
 import { readSegments } from './bodies.ts';
 import { newBucket } from './buckets.ts';
 import { bucketOf, type Answer, type Call } from './call.ts';
 import { S3Error, s3Error } from './errors.ts';
+import {
+  answerInstead,
+  breakBody,
+  clockOffsetMs,
+  endBrokenBody,
+  faultAnswer,
+  untilClosed,
+} from './fault-effects.ts';
 import { createFaults, type Fault, type Faults } from './faults.ts';
 import type { LegacySwitch } from './legacy.ts';
 import { newLoggedRequest, type LoggedRequest } from './log.ts';
@@ -23,7 +30,7 @@ import { checkHeaders, checkKey, parseRequest, type S3Request } from './request.
 import { Store } from './store.ts';
 import { document, element, errorDocument } from './xml.ts';
 
-export interface BucketOptions {
+interface BucketOptions {
   name: string;
   versioning?: boolean;
   objectLock?: boolean;
@@ -55,7 +62,7 @@ export interface S3ServerOptions {
   now?: () => number;
 }
 
-export type Authorise = (action: string, bucket: string, key: string, accessKey: string) => boolean;
+type Authorise = (action: string, bucket: string, key: string, accessKey: string) => boolean;
 
 export interface S3Server {
   readonly endpoint: string;
@@ -76,6 +83,7 @@ export interface S3Server {
   /** Resolves as soon as `isTrue`; it is asked whenever a request arrives or ends. */
   until(isTrue: () => boolean): Promise<void>;
   close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Server> {
@@ -143,16 +151,9 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
       logged.faults = struck.map(({ kind }) => kind);
       arrived(logged);
       answer =
-        (await faultBefore(struck, message, closing.signal)) ??
-        (await perform(
-          message,
-          response,
-          request,
-          operation,
-          logged,
-          clockOffsetMs(struck),
-          expectsContinue,
-        ));
+        (await answerInstead(struck, message, closing.signal)) ??
+        (await perform(message, response, request, operation, logged, struck, expectsContinue));
+      for (const look of waiting) look();
     } catch (error) {
       if (logged.operation === 'Unknown') arrived(logged);
       if (message.socket.destroyed) return ended(logged, 0);
@@ -184,10 +185,10 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
     request: S3Request,
     name: OperationName,
     logged: LoggedRequest,
-    offsetMs: number,
+    struck: readonly Fault[],
     expectsContinue: boolean,
   ): Promise<Answer> {
-    const nowMs = now() + offsetMs;
+    const nowMs = now() + clockOffsetMs(struck);
     const authentication = authenticate(request, nowMs);
     logged.accessKey = authentication.accessKey;
     const operation = operations[name];
@@ -199,7 +200,11 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
     }
     if (operation.level !== 'service' && !operation.makesBucket) checkBucket(call);
     const wantedAlgorithm = operation.prepare?.(call);
-    if (operation.body === undefined) return operation.handler(call);
+    breakBody(struck, message);
+    if (operation.body === undefined) {
+      await endBrokenBody(struck, message);
+      return operation.handler(call);
+    }
     if (expectsContinue) response.writeContinue();
     const documentSink = operation.body === 'document' ? memorySink() : undefined;
     call.body = await receiveBody(
@@ -213,6 +218,7 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
     logged.bytes = call.body.size;
     if (documentSink !== undefined) call.document = documentSink.bytes();
     try {
+      await endBrokenBody(struck, message);
       return operation.handler(call);
     } catch (error) {
       if (operation.body === 'object') store.bodies.remove(call.body.segment.id);
@@ -223,7 +229,11 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
   function newCall(request: S3Request, authentication: Authentication, nowMs: number): Call {
     const { accessKey } = authentication;
     return {
-      ...{ store, legacy, region, accountId, request },
+      store,
+      legacy,
+      region,
+      accountId,
+      request,
       headers: request.headers,
       key: request.key,
       requester: { accessKey, nowMs },
@@ -288,6 +298,7 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
       await endLog(requestLog);
       store.close();
     },
+    [Symbol.asyncDispose]: () => server.close(),
   };
   return server;
 }
@@ -305,78 +316,6 @@ function addBucket(store: Store, options: string | BucketOptions, region: string
     );
   }
   store.saveBucket(bucket);
-}
-
-/** An answer instead of the operation, if a fault wants that. */
-async function faultBefore(
-  struck: readonly Fault[],
-  message: IncomingMessage,
-  closing: AbortSignal,
-): Promise<Answer | undefined> {
-  for (const fault of struck) {
-    switch (fault.kind) {
-      case 'latency':
-        await delay(fault.ms, undefined, { signal: closing });
-        break;
-      case 'answer':
-        return faultAnswer(fault);
-      case 'error-document':
-        return { ...faultAnswer(fault), status: 200 };
-      case 'html':
-        return {
-          status: 200,
-          headers: { 'content-type': 'text/html' },
-          body: '<!DOCTYPE html><html><body>Please sign in to use this network.</body></html>',
-        };
-      case 'empty':
-        return { status: 200 };
-      case 'stall':
-        if (fault.afterBytes === undefined) {
-          message.resume();
-          await untilClosed(message.socket);
-          throw s3Error('IncompleteBody');
-        }
-        afterBytes(message, fault.afterBytes, () => message.pause());
-        break;
-      case 'reset-request':
-        afterBytes(message, fault.afterBytes ?? 0, () => message.socket.resetAndDestroy());
-        break;
-      case 'clock':
-      case 'commit-then-answer':
-      case 'commit-then-drop':
-      case 'commit-then-stall':
-      case 'truncate-answer':
-        break;
-    }
-  }
-  return undefined;
-}
-
-function afterBytes(message: IncomingMessage, limit: number, act: () => void): void {
-  let received = 0;
-  if (limit === 0) return act();
-  message.on('data', (chunk: Buffer) => {
-    received += chunk.length;
-    if (received >= limit) act();
-  });
-}
-
-async function untilClosed(socket: Socket): Promise<void> {
-  if (!socket.destroyed) await new Promise((resolve) => socket.once('close', resolve));
-}
-
-function clockOffsetMs(struck: readonly Fault[]): number {
-  return 1000 * (struck.find(({ kind }) => kind === 'clock')?.offsetSeconds ?? 0);
-}
-
-function faultAnswer(fault: Fault): Answer {
-  const { status = 500, code = 'InternalError', message = 'Injected fault', region, location } = fault;
-  const headers: Record<string, string> = { 'content-type': 'application/xml' };
-  if (region !== undefined) headers['x-amz-bucket-region'] = region;
-  if (location !== undefined) headers['location'] = location;
-  if (fault.retryAfterSeconds !== undefined) headers['retry-after'] = String(fault.retryAfterSeconds);
-  const details = region === undefined ? {} : { Region: region };
-  return { status, headers, body: errorDocument(code, message, '', 'FAULT', details) };
 }
 
 function errorCode(error: unknown): string {

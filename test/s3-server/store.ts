@@ -46,7 +46,7 @@ export interface Attributes {
   legalHold?: 'ON' | 'OFF';
 }
 
-export interface ObjectPart {
+interface ObjectPart {
   number: number;
   size: number;
   checksum?: string;
@@ -99,8 +99,7 @@ export interface Part {
   body: Segment;
 }
 
-export const changeKinds = ['write', 'overwrite', 'delete', 'delete-version'] as const;
-export type ChangeKind = (typeof changeKinds)[number];
+export type ChangeKind = 'write' | 'overwrite' | 'delete' | 'delete-version';
 export interface Change {
   sequence: number;
   timeMs: number;

@@ -17,7 +17,7 @@ const named: Record<string, string> = {
   "'": '&apos;',
 };
 
-export function escapeXml(text: string): string {
+function escapeXml(text: string): string {
   return text.replace(special, (char) => named[char] ?? `&#x${char.charCodeAt(0).toString(16)};`);
 }
 
