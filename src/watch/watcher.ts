@@ -52,7 +52,12 @@ export function openWatcher(
     if (path === '') events.rootChanged();
     else if (path !== undefined) events.scan({ path, depth: 'tree' });
   };
-  watcher.on('add', mark).on('change', mark).on('unlink', mark);
+  watcher.on('add', mark).on('unlink', mark);
+  watcher.on('change', (absolute, stats) => {
+    mark(absolute);
+    // Chokidar says no more of a symlink that took a directory's place.
+    if (stats?.isSymbolicLink()) scanTree(absolute);
+  });
   watcher.on('addDir', scanTree).on('unlinkDir', scanTree);
   watcher.on('raw', (event, name, details) => places.onRawEvent(event, name, details));
   watcher.on('error', (error) => places.onError(error));

@@ -1,5 +1,5 @@
 // A journal's knowledge of a folder, in memory.
-import { directoryOf } from '../../src/core/key.ts';
+import { directoryOf, joinPath } from '../../src/core/key.ts';
 import type { Sighting } from '../../src/core/file.ts';
 import type { Known, KnownDirectory } from '../../src/journal/known.ts';
 import type { Findings } from '../../src/watch/scan.ts';
@@ -48,6 +48,18 @@ export class MemoryKnown implements Known {
     for (const { directory, name } of findings.cleared) {
       this.#enter(directory).bytes.delete(Buffer.from(name).toString('hex'));
     }
+  }
+
+  /** Fingerprints of the files that are known, by path. */
+  files(): Map<string, string> {
+    const files = new Map<string, string>();
+    for (const [directory, { names }] of this.#directories) {
+      for (const [name, [seen]] of names) {
+        if (seen === undefined || seen === 'absent') continue;
+        files.set(joinPath(directory, name), [seen.size, seen.mtimeNs, seen.ctimeNs, seen.ino].join(' '));
+      }
+    }
+    return files;
   }
 
   close(): void {}
