@@ -44,8 +44,8 @@ const roundsMax = 4;
 export async function handle(route: Route, claim: Claim, tools: Tools): Promise<Handled> {
   const keyed = keyFor(route.prefix, claim.path);
   if (keyed.kind === 'blocked') return blocked(keyed.reason, undefined);
-  const listed = tools.journal.listed(route.routeId, claim.path);
-  const subject = { path: claim.path, key: keyed.key, baseline: claim.baseline, listed };
+  const { path, baseline, listed } = claim;
+  const subject = { path, key: keyed.key, baseline, listed };
   try {
     const facts = firstFacts(route, subject);
     await untilTickPassed(facts.local);

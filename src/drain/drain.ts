@@ -50,8 +50,6 @@ export class Drain {
   /** The trouble that was reported last and has not ended. */
   #reported: string | undefined;
   #halted = false;
-  /** A write was confirmed since the last turn. */
-  #succeeded = false;
   #finishing = false;
   #wake: () => void = () => undefined;
 
@@ -176,8 +174,6 @@ export class Drain {
     this.#oldestCompletionMs = Infinity;
     const { journal } = this.#options;
     const { routeId } = this.route;
-    if (this.#succeeded) journal.recordSuccess(routeId, Date.now());
-    this.#succeeded = false;
     this.#queue.push(...journal.turn({ completions, routeId, want, nowMs: Date.now() }));
     if (this.#queue.length + this.#inFlight.size === 0 && completions.length > 0) this.#whenQuiet();
   }
@@ -235,7 +231,6 @@ export class Drain {
     if (!failure) {
       if (outcome !== 'uploaded' && outcome !== 'recreated' && outcome !== 'skipped-existing') return;
       this.#deniedInRow = 0;
-      this.#succeeded = true;
       endpoint.concurrency.succeeded();
       this.#endTrouble();
       return;

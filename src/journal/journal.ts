@@ -32,6 +32,8 @@ export interface Claim {
   /** Tries that failed before this one. */
   readonly attempts: number;
   readonly baseline: Baseline | undefined;
+  /** What the first contact's listing found at the path. */
+  readonly listed: ListedObject | undefined;
 }
 
 /** How the handling of a claim ended. */
@@ -113,6 +115,8 @@ export class Journal {
   readonly #database: Database.Database;
   readonly #lock: Database.Database | undefined;
   readonly #sql: ReturnType<typeof prepare>;
+  /** Routes with or without rows in `listed`, as far as that was asked. */
+  readonly #listings = new Map<number, boolean>();
 
   private constructor(database: Database.Database, lock: Database.Database | undefined) {
     this.#database = database;
@@ -278,6 +282,7 @@ export class Journal {
     if (work.completions.length === 0 && this.nextReadyAtMs(work.routeId) > work.nowMs) return [];
     return this.transaction(() => {
       for (const completion of work.completions) this.#complete(completion, work.nowMs);
+      if (work.completions.some(confirmsWrite)) this.#sql.recordSuccess.run(work.nowMs, work.routeId);
       return work.want > 0 ? this.#claim(work.routeId, work.want, work.nowMs) : [];
     });
   }
@@ -302,6 +307,7 @@ export class Journal {
 
   /** Stores one page of the first contact's listing. */
   recordListing(routeId: number, objects: readonly ListedObject[]): void {
+    this.#listings.delete(routeId);
     this.transaction(() => {
       for (const object of objects) {
         this.#sql.insertListed.run(routeId, object.path, object.size, object.etag, object.lastModifiedMs);
@@ -321,10 +327,11 @@ export class Journal {
   /** Empties a listing that was begun, or is used up. */
   clearListing(routeId: number): void {
     this.#sql.clearListed.run(routeId);
+    this.#listings.set(routeId, false);
   }
 
   hasListing(routeId: number): boolean {
-    return this.#sql.anyListed.get(routeId) !== undefined;
+    return this.#mayBeListed(routeId);
   }
 
   listed(routeId: number, filePath: string): ListedObject | undefined {
@@ -365,10 +372,6 @@ export class Journal {
   trouble(routeId: number): RouteTrouble | undefined {
     const json = this.#sql.trouble.get(routeId);
     return json ? (JSON.parse(json) as RouteTrouble) : undefined;
-  }
-
-  recordSuccess(routeId: number, nowMs: number): void {
-    this.#sql.recordSuccess.run(nowMs, routeId);
   }
 
   succeededAtMs(routeId: number): number | undefined {
@@ -435,16 +438,28 @@ export class Journal {
     return this.#sql.claim.all(routeId, nowMs, want).map((row) => {
       assert(typeof row.name === 'string', 'a name that is not UTF-8 is always blocked, never claimed');
       const baseline = this.#sql.baseline.get(routeId, row.dir_id, row.name);
+      const filePath = joinPath(this.#sql.directoryPath.get(row.dir_id)!, row.name);
       return {
         changeId: row.change_id,
         routeId,
         directoryId: row.dir_id,
-        path: joinPath(this.#sql.directoryPath.get(row.dir_id)!, row.name),
+        path: filePath,
         generation: row.generation,
         attempts: row.attempts,
         baseline: baseline && baselineFromRow(baseline),
+        listed: this.#mayBeListed(routeId) ? this.listed(routeId, filePath) : undefined,
       };
     });
+  }
+
+  /** After the first contact there is no listing, and no row is looked for in it. */
+  #mayBeListed(routeId: number): boolean {
+    let listed = this.#listings.get(routeId);
+    if (listed === undefined) {
+      listed = this.#sql.anyListed.get(routeId) !== undefined;
+      this.#listings.set(routeId, listed);
+    }
+    return listed;
   }
 
   #complete({ claim, end }: Completion, nowMs: number): void {
@@ -487,7 +502,7 @@ export class Journal {
     else {
       this.#sql.upsertBaseline.run({ routeId, directoryId, name, nowMs, ...rowFromBaseline(baseline) });
     }
-    this.#sql.dropListed.run(routeId, claim.path);
+    if (this.#mayBeListed(routeId)) this.#sql.dropListed.run(routeId, claim.path);
   }
 
   #directoryId(folderId: number, directory: string): number {
@@ -496,6 +511,11 @@ export class Journal {
     const parentId = directory === '' ? null : this.#directoryId(folderId, directoryOf(directory));
     return this.#sql.insertDirectory.get(folderId, parentId, directory)!;
   }
+}
+
+function confirmsWrite({ end }: Completion): boolean {
+  const outcome = end.kind === 'settled' ? end.baseline?.outcome : undefined;
+  return outcome === 'uploaded' || outcome === 'recreated';
 }
 
 /** Another process holds the state directory. */

@@ -33,6 +33,7 @@ import type {
   WrittenPart,
 } from './destination.ts';
 import { classify, codeOf, statusOf, triesOf } from './classify.ts';
+import { installLeanPut, leanPutOf, socketTimeoutMs, type Agents } from './lean-put.ts';
 import { mtimeFromMetadata } from './metadata.ts';
 
 interface Answer {
@@ -44,7 +45,8 @@ const socketsMax = 272;
 
 /** Opens the connections to a destination, to be shared by its routes; closed with `destroy()`. */
 export function connect(config: DestinationConfig): S3Client {
-  const client = new S3Client(clientConfig(config));
+  const agents = openAgents(config);
+  const client = new S3Client(clientConfig(config, agents));
   if (config.endpoint === undefined || config.endpoint.startsWith('https:')) {
     // TLS protects the transit and our checksum the content: a SHA-256 of every body would cost 0.9 CPU s per GiB.
     client.middlewareStack.add(
@@ -56,7 +58,19 @@ export function connect(config: DestinationConfig): S3Client {
       { step: 'build', name: 'unsignedPayload' },
     );
   }
+  installLeanPut(client, agents);
   return client;
+}
+
+/** One pool of connections for the SDK and for lean PUTs. */
+function openAgents(config: DestinationConfig): Agents {
+  const options = {
+    keepAlive: true,
+    noDelay: true,
+    maxSockets: socketsMax,
+    ...(config.caFile && { ca: fs.readFileSync(config.caFile) }),
+  };
+  return { 'http:': new http.Agent(options), 'https:': new https.Agent(options) };
 }
 
 export class S3Destination implements Destination {
@@ -95,7 +109,17 @@ export class S3Destination implements Destination {
       ...checksumInput(checksum),
       ...this.#condition(precondition),
     });
-    return this.#write('PutObject', key, () => this.#client.send(command));
+    const lean = body.kind === 'bytes' ? await this.#putLean(key, body.bytes, command.input) : undefined;
+    if (lean?.kind === 'answered') return lean.result;
+    const result = await this.#write('PutObject', key, () => this.#client.send(command));
+    if (result.kind !== 'precondition-failed') return result;
+    return { ...result, ownTryMayHaveLanded: result.ownTryMayHaveLanded || lean?.mayHaveLanded === true };
+  }
+
+  async #putLean(key: string, bytes: Buffer, input: PutObjectCommandInput) {
+    const answer = await leanPutOf(this.#client)?.send(key, bytes, input);
+    if (answer) this.requests.set('PutObject', (this.requests.get('PutObject') ?? 0) + 1);
+    return answer;
   }
 
   async head(key: string): Promise<Remote> {
@@ -328,13 +352,7 @@ export class S3Destination implements Destination {
   }
 }
 
-function clientConfig(config: DestinationConfig): S3ClientConfig {
-  const agentOptions = {
-    keepAlive: true,
-    noDelay: true,
-    maxSockets: socketsMax,
-    ...(config.caFile && { ca: fs.readFileSync(config.caFile) }),
-  };
+function clientConfig(config: DestinationConfig, agents: Agents): S3ClientConfig {
   return {
     ...(config.region && { region: config.region }),
     ...(config.endpoint && { endpoint: config.endpoint }),
@@ -353,11 +371,11 @@ function clientConfig(config: DestinationConfig): S3ClientConfig {
     // Every answer resolves the middleware stack once per command class instead of once per request.
     cacheMiddleware: true,
     requestHandler: {
-      httpAgent: new http.Agent(agentOptions),
-      httpsAgent: new https.Agent(agentOptions),
+      httpAgent: agents['http:'],
+      httpsAgent: agents['https:'],
       connectionTimeout: 5_000,
       // The SDK has no time limit of its own: a peer that went silent would hang a request for ever.
-      socketTimeout: 60_000,
+      socketTimeout: socketTimeoutMs,
     },
     expectContinueHeader: false,
   };
