@@ -1,6 +1,6 @@
 // Signature Version 4, verified with node:crypto alone: a verifier built on the SDK's signer would share its bugs.
 // AWS: "Signature Version 4 signing process", header form and query (presigned) form.
-import { createHmac, hash, timingSafeEqual } from 'node:crypto';
+import { createHmac, createSecretKey, hash, timingSafeEqual, type KeyObject } from 'node:crypto';
 import { s3Error } from './errors.ts';
 import { encode, isPresigned, param, type S3Request } from './request.ts';
 
@@ -15,7 +15,7 @@ export interface Credential {
 
 /** What the chunks of a streamed body are signed with. */
 export interface ChunkSigning {
-  key: Buffer;
+  key: KeyObject;
   timestamp: string;
   scope: string;
   seed: string;
@@ -55,14 +55,14 @@ export function createAuthenticator(
   credentials: ReadonlyMap<string, Credential>,
   region: string,
 ): (request: S3Request, nowMs: number) => Authentication {
-  const signingKeys = new Map<string, Buffer>();
+  const signingKeys = new Map<string, KeyObject>();
 
-  function signingKey(secretKey: string, claim: Claim): Buffer {
+  function signingKey(secretKey: string, claim: Claim): KeyObject {
     const id = `${secretKey}/${claim.scope}`;
     let key = signingKeys.get(id);
     if (key === undefined) {
       const steps = [claim.date, claim.region, 's3', 'aws4_request'];
-      key = steps.reduce<Buffer>(hmac, Buffer.from(`AWS4${secretKey}`));
+      key = createSecretKey(steps.reduce<Buffer>(hmac, Buffer.from(`AWS4${secretKey}`)));
       signingKeys.set(id, key);
     }
     return key;
@@ -211,7 +211,7 @@ function checkAllSigned(request: S3Request, claim: Claim): void {
   });
 }
 
-function signature(request: S3Request, claim: Claim, key: Buffer): string {
+function signature(request: S3Request, claim: Claim, key: KeyObject): string {
   const canonicalHeaders = claim.signedHeaders
     .map((name) => `${name}:${(request.headers[name] ?? '').trim().replace(/ +/g, ' ')}\n`)
     .join('');
@@ -258,7 +258,7 @@ function checkToken(credential: Credential, claim: Claim): void {
   if (!isEqual(credential.sessionToken, claim.token)) throw s3Error('InvalidToken');
 }
 
-export function hmac(key: Buffer, text: string): Buffer {
+export function hmac(key: Buffer | KeyObject, text: string): Buffer {
   return createHmac('sha256', key).update(text).digest();
 }
 

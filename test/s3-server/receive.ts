@@ -220,7 +220,9 @@ function readAll(message: IncomingMessage, onChunk: (chunk: Buffer) => void): Pr
       }
     });
     message.on('end', resolve);
-    message.on('close', () => reject(s3Error('IncompleteBody')));
+    message.on('close', () => {
+      if (!message.complete) reject(s3Error('IncompleteBody'));
+    });
     message.on('error', reject);
   });
 }

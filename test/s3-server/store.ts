@@ -126,10 +126,10 @@ CREATE TABLE IF NOT EXISTS bucket (
   name TEXT PRIMARY KEY, region TEXT, created_ms INTEGER, versioning TEXT, object_lock INTEGER, configuration TEXT
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS object (
-  bucket TEXT, key TEXT, seq INTEGER, version_id TEXT, is_latest INTEGER, is_delete_marker INTEGER,
-  size INTEGER, etag TEXT, modified_ms INTEGER, body TEXT, attributes TEXT,
-  PRIMARY KEY (bucket, key, seq DESC)
-) WITHOUT ROWID;
+  seq INTEGER PRIMARY KEY, bucket TEXT, key TEXT, version_id TEXT, is_latest INTEGER, is_delete_marker INTEGER,
+  size INTEGER, etag TEXT, modified_ms INTEGER, body TEXT, attributes TEXT
+);
+CREATE INDEX IF NOT EXISTS object_by_key ON object (bucket, key, seq DESC);
 CREATE TABLE IF NOT EXISTS upload (
   id TEXT PRIMARY KEY, bucket TEXT, key TEXT, initiated_ms INTEGER, is_conflicted INTEGER, completed TEXT, attributes TEXT
 ) WITHOUT ROWID;
@@ -151,6 +151,7 @@ export interface StoreOptions {
   keepHistory: boolean;
 }
 
+type Predecessor = Pick<ObjectVersion, 'etag' | 'body' | 'isDeleteMarker'>;
 type Row = Record<string, string | number | null>;
 
 export class Store {
@@ -160,7 +161,6 @@ export class Store {
   readonly #statements = new Map<string, Database.Statement>();
   /** Rows are few and read on every request. */
   readonly #buckets = new Map<string, Bucket>();
-  #sequence: number;
   #openUploads: number;
   #readers = 0;
   readonly #unread: string[] = [];
@@ -182,7 +182,6 @@ export class Store {
     for (const row of this.#db.prepare<[], Row>('SELECT * FROM bucket').all()) {
       this.#buckets.set(String(row['name']), bucketOf(row));
     }
-    this.#sequence = this.#number('SELECT max(seq) FROM object');
     this.#openUploads = this.#number('SELECT count(*) FROM upload WHERE completed IS NULL');
     if (options.data !== 'memory') this.bodies.sweep(this.#liveBodies());
   }
@@ -284,8 +283,9 @@ export class Store {
     const { bucket, key, etag, body, ...attributes } = object;
     const size = body.reduce((sum, segment) => sum + segment.size, 0);
     return this.#transaction(() => {
-      const previous = this.current(bucket, key);
-      const versionId = this.#makeRoom(bucket, key);
+      const latest = this.#predecessor(bucket, key);
+      const previous = latest?.isDeleteMarker ? undefined : latest;
+      const versionId = this.#makeRoom(bucket, key, latest);
       this.#insert({ bucket, key, versionId, isDeleteMarker: 0, size, etag, body, attributes }, requester);
       const kind = previous === undefined ? 'write' : 'overwrite';
       this.#record(kind, { bucket, key, versionId, etag, size }, previous, requester);
@@ -303,20 +303,18 @@ export class Store {
   /** What DeleteObject without a version id does; the delete marker, if the bucket's versioning makes one. */
   remove(bucket: string, key: string, requester: Requester): ObjectVersion | undefined {
     return this.#transaction(() => {
-      const previous = this.current(bucket, key);
-      if (this.#buckets.get(bucket)!.versioning === '') {
-        this.#makeRoom(bucket, key);
-        if (previous) this.#record('delete', { ...previous, etag: null, size: 0 }, previous, requester);
-        return undefined;
+      const latest = this.#predecessor(bucket, key);
+      const previous = latest?.isDeleteMarker ? undefined : latest;
+      const versionId = this.#makeRoom(bucket, key, latest);
+      if (previous) {
+        this.#record('delete', { bucket, key, versionId, etag: null, size: 0 }, previous, requester);
       }
-      const versionId = this.#makeRoom(bucket, key);
-      const nothing = { headers: {}, encryption: {}, tags: [], storageClass: 'STANDARD' };
+      if (this.#buckets.get(bucket)!.versioning === '') return undefined;
+      const attributes: Attributes = { headers: {}, encryption: {}, tags: [], storageClass: 'STANDARD' };
       this.#insert(
-        { bucket, key, versionId, isDeleteMarker: 1, size: 0, etag: '', body: [], attributes: nothing },
+        { bucket, key, versionId, isDeleteMarker: 1, size: 0, etag: '', body: [], attributes },
         requester,
       );
-      if (previous)
-        this.#record('delete', { bucket, key, versionId, etag: null, size: 0 }, previous, requester);
       return this.latest(bucket, key);
     });
   }
@@ -448,28 +446,33 @@ export class Store {
     return found;
   }
 
-  // An unversioned (or suspended) bucket replaces the version called `null`; an enabled one only demotes the latest.
-  #makeRoom(bucket: string, key: string): string {
-    if (this.#buckets.get(bucket)!.versioning === 'Enabled') {
+  // Narrow, because a write needs it every time and the attributes are most of the row.
+  #predecessor(bucket: string, key: string): Predecessor | undefined {
+    const row = this.#get(
+      'SELECT etag, body, is_delete_marker FROM object WHERE bucket = ? AND key = ? ORDER BY seq DESC LIMIT 1',
+      bucket,
+      key,
+    );
+    return (
+      row && { etag: String(row['etag']), body: bodyOf(row), isDeleteMarker: row['is_delete_marker'] === 1 }
+    );
+  }
+
+  // Versioning demotes the latest version; without it, or while it is suspended, the version called `null` is replaced.
+  #makeRoom(bucket: string, key: string, latest: Predecessor | undefined): string {
+    const { versioning } = this.#buckets.get(bucket)!;
+    if (versioning !== '' && latest !== undefined) {
       this.#run(
         'UPDATE object SET is_latest = 0 WHERE bucket = ? AND key = ? AND is_latest = 1',
         bucket,
         key,
       );
-      return randomBytes(24).toString('base64url');
     }
-    for (const row of this.#prepare('SELECT * FROM object WHERE bucket = ? AND key = ?').all(bucket, key)) {
-      const version = versionOf(row as Row);
-      if (version.versionId !== 'null') continue;
-      for (const segment of version.body) this.#removeBody(segment.id);
+    if (versioning === 'Enabled') return randomBytes(24).toString('base64url');
+    const replaced = versioning === '' ? latest : this.version(bucket, key, 'null');
+    if (replaced !== undefined) {
+      for (const segment of replaced.body) this.#removeBody(segment.id);
       this.#run("DELETE FROM object WHERE bucket = ? AND key = ? AND version_id = 'null'", bucket, key);
-    }
-    if (this.#buckets.get(bucket)!.versioning === 'Suspended') {
-      this.#run(
-        'UPDATE object SET is_latest = 0 WHERE bucket = ? AND key = ? AND is_latest = 1',
-        bucket,
-        key,
-      );
     }
     return 'null';
   }
@@ -488,10 +491,9 @@ export class Store {
     requester: Requester,
   ): void {
     this.#run(
-      'INSERT INTO object VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?)',
+      'INSERT INTO object VALUES (NULL, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?)',
       row.bucket,
       row.key,
-      ++this.#sequence,
       row.versionId,
       row.isDeleteMarker,
       row.size,
@@ -505,7 +507,7 @@ export class Store {
   #record(
     kind: ChangeKind,
     change: Pick<Change, 'bucket' | 'key' | 'versionId' | 'etag' | 'size'>,
-    previous: ObjectVersion | undefined,
+    previous: Pick<ObjectVersion, 'etag'> | undefined,
     requester: Requester,
   ): void {
     if (this.#openUploads > 0) {
@@ -607,8 +609,12 @@ function versionOf(row: Row): ObjectVersion {
     size: Number(row['size']),
     etag: String(row['etag']),
     modifiedMs: Number(row['modified_ms']),
-    body: JSON.parse(String(row['body'])) as Segment[],
+    body: bodyOf(row),
   };
+}
+
+function bodyOf(row: Row): Segment[] {
+  return JSON.parse(String(row['body'])) as Segment[];
 }
 
 function attributesOf(version: ObjectVersion): object {
