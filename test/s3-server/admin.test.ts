@@ -1,6 +1,12 @@
 // The program and its admin endpoint, as a test in another language would use them.
-import { HeadObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
-import { spawn } from 'node:child_process';
+import {
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  type S3Client,
+} from '@aws-sdk/client-s3';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempDisposable, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -9,9 +15,11 @@ import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { Bucket, outcome } from './testing.ts';
+import { Bucket, connect, outcome } from './testing.ts';
 
 const program = fileURLToPath(new URL('main.ts', import.meta.url));
+
+const defaults = { region: 'us-east-1', accessKey: 's3syncd', secretKey: 's3syncd-secret' };
 
 function run(...flags: string[]) {
   return spawn(process.execPath, [program, ...flags], { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -33,14 +41,7 @@ test('log, history, faults, legacy switches and credentials of another process',
   );
   const [line] = (await once(createInterface(child.stdout), 'line')) as [string];
   const endpoint = /^s3-server listening on (http:\/\/127\.0\.0\.1:\d+)$/.exec(line)![1]!;
-  const credentials = { accessKeyId: 's3syncd', secretAccessKey: 's3syncd-secret' };
-  const client = new S3Client({
-    endpoint,
-    credentials,
-    region: 'us-east-1',
-    forcePathStyle: true,
-    maxAttempts: 1,
-  });
+  const client = connect({ endpoint, ...defaults });
   const admin = async (method: string, what: string, body?: unknown): Promise<unknown> => {
     const sent = body === undefined ? {} : { body: JSON.stringify(body) };
     const answer = await fetch(`${endpoint}/_s3-server/${what}`, { method, ...sent });
@@ -82,6 +83,30 @@ test('log, history, faults, legacy switches and credentials of another process',
   expect(lines.map((entry) => (JSON.parse(entry) as { status: number }).status)).toEqual([
     200, 200, 503, 200, 400, 400,
   ]);
+});
+
+test('kill -9: what was answered with 200 is there after a restart', async () => {
+  await using directory = await mkdtempDisposable(join(tmpdir(), 's3-server-'));
+  const begin = async (): Promise<{ child: ChildProcess; client: S3Client }> => {
+    const child = run('--bucket', Bucket, '--data', directory.path);
+    const [line] = (await once(createInterface(child.stdout), 'line')) as [string];
+    return { child, client: connect({ endpoint: line.split(' ').at(-1)!, ...defaults }) };
+  };
+  const first = await begin();
+  for (let index = 0; index < 50; index++) {
+    await first.client.send(new PutObjectCommand({ Bucket, Key: `a/${index}`, Body: `body ${index}` }));
+  }
+  first.child.kill('SIGKILL');
+  await once(first.child, 'exit');
+  first.client.destroy();
+
+  const second = await begin();
+  const { Body } = await second.client.send(new GetObjectCommand({ Bucket, Key: 'a/49' }));
+  expect(await Body!.transformToString()).toBe('body 49');
+  expect((await second.client.send(new ListObjectsV2Command({ Bucket }))).KeyCount).toBe(50);
+  second.client.destroy();
+  second.child.kill('SIGTERM');
+  expect(await once(second.child, 'exit')).toEqual([0, null]);
 });
 
 test('without --admin there is no such endpoint; wrong flags are usage errors', async () => {

@@ -559,6 +559,24 @@ describe('what the server does not do is refused, never ignored', () => {
     expect(answer.headers['x-amz-request-id']).toMatch(/^[0-9A-F]{16}$/);
   });
 
+  test('before 100 Continue: the body is never sent', async () => {
+    await using fixture = await start({ authorise: () => false });
+    const client = connect(fixture.server);
+    client.middlewareStack.add(
+      (next) => (args) => {
+        const { headers } = args.request as { headers: Record<string, string> };
+        headers['expect'] = '100-continue';
+        return next(args);
+      },
+      { step: 'build', priority: 'low', name: 'expectContinue' },
+    );
+    const Body = Buffer.alloc(3 * MiB);
+    const refused = client.send(new S3.PutObjectCommand({ Bucket, Key: 'a', Body }));
+    expect(await outcome(refused)).toBe('403 AccessDenied');
+    expect(fixture.server.requests[0]!.bytes).toBe(0);
+    client.destroy();
+  });
+
   test('PUT of more than 5 GiB: EntityTooLarge before a byte is sent', async () => {
     await using fixture = await start();
     const client = connect(fixture.server, { requestChecksumCalculation: 'WHEN_REQUIRED' });

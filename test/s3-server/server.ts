@@ -205,7 +205,10 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
       await endBrokenBody(struck, message);
       return operation.handler(call);
     }
-    if (expectsContinue) response.writeContinue();
+    if (expectsContinue) {
+      response.removeHeader('connection');
+      response.writeContinue();
+    }
     const documentSink = operation.body === 'document' ? memorySink() : undefined;
     call.body = await receiveBody(
       message,
@@ -256,6 +259,8 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
       void answerAdmin(server, message, response);
       return;
     }
+    // A client that is refused before "100 Continue" sends no body, and the connection would wait for it.
+    if (expectsContinue) response.setHeader('connection', 'close');
     void serve(message, response, expectsContinue);
   };
   http.on('request', listener(false));

@@ -2,6 +2,8 @@
 // AWS: "Signature Calculations for the Authorization Header" (single chunk, multiple chunks, trailing headers), "Query Parameters".
 import { GetObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
+import { createConnection } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { describe, expect, test } from 'vitest';
 import { Bucket, connect, outcome, raw, start, type Fixture } from './testing.ts';
 
@@ -185,6 +187,15 @@ describe('refused', () => {
     await using fixture = await start(example);
     const answer = await raw(fixture.server, 'PUT', '/test%24file.text', putHeaders, 'Welcome to Amazon S4.');
     expect(answer).toMatchObject({ status: 400, code: 'XAmzContentSHA256Mismatch' });
+  });
+
+  test('a body whose connection ends too early', async () => {
+    await using fixture = await start(example);
+    const socket = createConnection(fixture.server.port, '127.0.0.1');
+    const lines = Object.entries(putHeaders).map(([name, value]) => `${name}: ${value}\r\n`);
+    socket.end(`PUT /test%24file.text HTTP/1.1\r\n${lines.join('')}\r\nWelcome`);
+    expect(await text(socket)).toMatch(/^HTTP\/1.1 400 [^]*<Code>IncompleteBody<\/Code>/);
+    expect(fixture.server.store.objects('examplebucket').size).toBe(0);
   });
 
   test.each([

@@ -24,7 +24,9 @@ export async function start(options: S3ServerOptions = {}): Promise<Fixture> {
   };
 }
 
-export function connect(server: S3Server, config: S3ClientConfig = {}): S3Client {
+type Address = Pick<S3Server, 'endpoint' | 'region' | 'accessKey' | 'secretKey'>;
+
+export function connect(server: Address, config: S3ClientConfig = {}): S3Client {
   return new S3Client({
     endpoint: server.endpoint,
     region: server.region,
