@@ -3,7 +3,9 @@
 // Order at the start of a session (a root that is there): the watcher first, then a scan of everything, so that nothing
 // falls between. Whatever shakes the watcher (an error, a suspected overflow, a root that went away) ends in a scan of
 // everything, because only a scan knows what was missed.
+import { directoryOf, joinPath, nameOf } from '../core/key.ts';
 import type { Known } from '../journal/known.ts';
+import { Aliases } from './aliases.ts';
 import { networkFileSystem, watchFailureReason } from './limits.ts';
 import { Marks } from './marks.ts';
 import type { FromWatch, RootState, WatchedFolder } from './messages.ts';
@@ -37,6 +39,7 @@ export const usualPace: Pace = {
 
 const rewatchMaxMs = 3_600_000;
 const batchMax = 1_000;
+const marksMax = 100_000;
 /** setTimeout's longest. */
 const timeoutMaxMs = 2 ** 31 - 1;
 
@@ -48,6 +51,7 @@ interface Session {
   /** Another directory may stand in the root's place; cleared by a scan that finds most of what the journal knows. */
   inDoubt: boolean;
   watcher: Watcher | undefined;
+  isWatching: boolean;
   /** Why the folder is polled. */
   readonly degradedFor: Set<string>;
   rewatchAtMs: number;
@@ -66,6 +70,7 @@ export class FolderWatch {
   readonly #marks = new Marks();
   readonly #scans = new ScanQueue();
   readonly #reported = new Set<string>();
+  #aliases = new Aliases();
   #watch = false;
   #session: Session | undefined;
   #stopped = false;
@@ -163,6 +168,7 @@ export class FolderWatch {
       ended: false,
       inDoubt,
       watcher: undefined,
+      isWatching: false,
       degradedFor: new Set(),
       rewatchAtMs: 0,
       rewatchMs: this.#pace.rewatchMs,
@@ -220,6 +226,7 @@ export class FolderWatch {
       await watcher.ready;
       if (session.ended || session.watcher !== watcher) return;
     }
+    session.isWatching = true;
     this.#tellDegraded(session);
     this.#post({ kind: 'watching', folderId: this.#folder.folderId });
     this.#requestScan(wholeFolder, 0);
@@ -231,7 +238,11 @@ export class FolderWatch {
     };
     return {
       mark: (directory, name) => this.#mark(session, directory, name),
-      scan: (extent) => unlessEnded(() => this.#requestScan(extent)),
+      scan: (extent) =>
+        unlessEnded(() => {
+          this.#requestScan(extent);
+          for (const path of this.#aliases.of(extent.path)) this.#requestScan({ ...extent, path });
+        }),
       count: this.#countEvent,
       rootChanged: () => unlessEnded(() => this.#rootChanged(session)),
       outdated: () => unlessEnded(() => this.#rewatchSoon()),
@@ -242,19 +253,32 @@ export class FolderWatch {
   #closeWatcher(session: Session): void {
     const { watcher } = session;
     session.watcher = undefined;
+    session.isWatching = false;
     if (watcher) this.#closing = Promise.all([this.#closing, watcher.close()]).then(() => undefined);
   }
 
   #mark(session: Session, directory: string, name: string): void {
     if (session.ended) return;
+    for (const alias of this.#aliases.of(joinPath(directory, name))) {
+      this.#markName(directoryOf(alias), nameOf(alias));
+    }
     if (name === ignoreFileName) {
       // What is watched changes with it; what is not synced any more, at once.
       this.#selection.enter(session.root, directory);
       this.#rewatchSoon();
     }
+    this.#markName(directory, name);
+  }
+
+  #markName(directory: string, name: string): void {
     if (this.#scans.covers(directory) || this.#selection.excludes(directory, name, false)) return;
-    if (this.#marks.add(directory, name)) this.#collect();
-    else this.#requestScan({ path: directory, depth: 'directory' });
+    if (!this.#marks.add(directory, name)) this.#requestScan({ path: directory, depth: 'directory' });
+    else if (this.#marks.size < marksMax) this.#collect();
+    else {
+      // The main thread takes none, its disk may be full: a scan will know better than a list of everything.
+      this.#marks.clear();
+      this.#requestScan(wholeFolder);
+    }
   }
 
   /** The root was deleted or moved, or is new: whatever stands there now needs another watcher. */
@@ -272,9 +296,9 @@ export class FolderWatch {
       return;
     }
     session.degradedFor.add(watchFailureReason(error));
-    this.#requestScan(wholeFolder);
-    // While the watcher starts there is one message at its end, and not one for each of a thousand directories.
     this.#tellDegraded(session);
+    // While the watcher starts, a thousand directories may fail one by one; the scan comes when it is ready.
+    if (session.isWatching) this.#requestScan(wholeFolder);
   }
 
   #extentOf(session: Session, absolute: string | undefined): Extent {
@@ -352,6 +376,7 @@ export class FolderWatch {
 
   async #runScan(session: Session, extent: Extent): Promise<void> {
     const startedAt = performance.now();
+    const aliases = new Aliases();
     const { folderId, routeIds, symlinks } = this.#folder;
     const steps = scan(
       {
@@ -363,6 +388,10 @@ export class FolderWatch {
         known: this.#known,
         reported: this.#reported,
         tellAbsent: !session.inDoubt,
+        onSymlink: (path, target) => {
+          aliases.add(path, target);
+          this.#aliases.add(path, target);
+        },
       },
       extent,
     );
@@ -376,7 +405,9 @@ export class FolderWatch {
         if (session.ended) return;
         if (step.done) {
           if (sizeOf(pending) > 0) await this.#send(session, pending);
-          if (!session.ended && extent === wholeFolder) this.#scanned(session, step.value, startedAt, workMs);
+          if (session.ended || extent !== wholeFolder) return;
+          this.#aliases = aliases;
+          this.#scanned(session, step.value, startedAt, workMs);
           return;
         }
         pending = merge(pending, step.value);

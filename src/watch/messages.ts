@@ -58,6 +58,8 @@ export type FromWatch =
     }
   /** Changes made from now on are seen: by the watcher, or where that is impossible (`degraded`) by polling. */
   | { readonly kind: 'watching'; readonly folderId: number }
+  /** The answer to `ask`. */
+  | { readonly kind: 'alive' }
   /** Part of the folder cannot be watched: it is polled. An empty list of reasons: it is watched in full again. */
   | { readonly kind: 'degraded'; readonly folderId: number; readonly reasons: readonly string[] }
   /** The root's state changed. It is taken for ok until told otherwise; a folder whose root is not there has no `scanned`. */
@@ -74,4 +76,6 @@ export type ToWatch =
   | { readonly kind: 'acknowledged'; readonly folderId: number; readonly batch: number }
   /** Scan now: after an error, on request, when a root came back. */
   | { readonly kind: 'scan'; readonly folderId: number }
+  /** Answer if you still turn. */
+  | { readonly kind: 'ask' }
   | { readonly kind: 'stop' };

@@ -1,6 +1,6 @@
 // Root: is the folder that is watched still there? An unmounted disk looks to every watcher like a user who deleted all
 // files, so nothing is said to be absent unless the root is the directory it was.
-import { accessSync, constants, realpathSync, statSync } from 'node:fs';
+import { accessSync, constants, realpathSync, statSync, type BigIntStats } from 'node:fs';
 import type { RootState } from './messages.ts';
 
 export type RootLook =
@@ -17,7 +17,7 @@ export function lookAtRoot(name: string, path: string): RootLook {
       return { state: 'not-a-directory', message: `folder "${name}": ${path} is not a directory` };
     }
     accessSync(real, constants.R_OK | constants.X_OK);
-    return { state: 'ok', path: real, identity: `${stats.dev}:${stats.ino}` };
+    return { state: 'ok', path: real, identity: identityOf(stats) };
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') {
@@ -31,4 +31,14 @@ export function lookAtRoot(name: string, path: string): RootLook {
       message: `folder "${name}": cannot read ${path} (${code}). Give the user that runs s3syncd read and search access`,
     };
   }
+}
+
+/**
+ * The time of birth tells a directory from its successor: ext4 gives the number of a deleted one to the next. Where the
+ * system does not know it, libuv says 0, or without statx(2) the time of the last change, which is of no use.
+ */
+function identityOf(stats: BigIntStats): string {
+  const base = statSync('/', { bigint: true });
+  const bornAt = base.birthtimeNs === base.ctimeNs ? 0n : stats.birthtimeNs;
+  return `${stats.dev}:${stats.ino}:${bornAt}`;
 }

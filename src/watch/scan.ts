@@ -31,6 +31,8 @@ export interface ScanSubject {
   readonly reported: Set<string>;
   /** False while it is in doubt whether the root is the folder that the journal knows: then nothing is said to be absent. */
   readonly tellAbsent: boolean;
+  /** Told of every symlink that is followed, and the path in the folder to which it leads. */
+  readonly onSymlink?: (path: string, target: string) => void;
 }
 
 /** Where to scan: a directory's own names, or everything at and below a path. `''` is the folder itself. */
@@ -95,6 +97,11 @@ interface Place {
   readonly ancestry: Ancestry | undefined;
 }
 
+type Followed =
+  | { readonly kind: 'file' | 'directory'; readonly stats: BigIntStats; readonly target: string }
+  | { readonly kind: 'nowhere' }
+  | { readonly kind: 'obstacle'; readonly reason: BlockReason; readonly message: string };
+
 interface Ancestry {
   readonly identity: string;
   readonly above: Ancestry | undefined;
@@ -139,8 +146,10 @@ class Walk {
         return undefined;
       }
       if (follow && stats && typeOf(stats) === symlinkType) {
-        // Rare: the directory above knows what to say of its symlinks.
-        return { path: directory, knownAs: undefined, ancestry };
+        const followed = this.#follow(current, ancestry);
+        // The walk of the directory above knows what to say of any other.
+        if (followed.kind !== 'directory') return { path: directory, knownAs: undefined, ancestry };
+        stats = followed.stats;
       }
       if (!stats || typeOf(stats) !== directoryType) {
         yield* this.#notADirectory(directory, name, stats);
@@ -232,50 +241,57 @@ class Walk {
       return;
     }
     const path = joinPath(place.path, name);
-    let stats: BigIntStats | undefined;
-    try {
-      stats = this.#targetInside(path);
-    } catch (error) {
-      // A link to nowhere is as good as absent.
-      if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') {
+    const followed = this.#follow(path, place.ancestry);
+    switch (followed.kind) {
+      case 'nowhere':
+        // As good as absent.
         this.#counts.skippedSymlinks += 1;
         return;
-      }
-      present.add(name);
-      entered.add(path);
-      if (codeOf(error) === 'ELOOP')
-        this.#obstacle(place.path, name, known, 'symlink-loop', 'the symlink leads to itself');
-      else
-        this.#obstacle(
-          place.path,
-          name,
-          known,
-          'unreadable',
-          `cannot follow the symlink: ${messageOf(error)}`,
-        );
-      return;
-    }
-    if (!stats) {
-      present.add(name);
-      entered.add(path);
-      this.#obstacle(place.path, name, known, 'symlink-outside', 'the symlink leads out of the folder');
-    } else if (typeOf(stats) !== directoryType) {
-      this.#sight(place.path, name, known.names.get(name), stats);
-      present.add(name);
-    } else if (leadsBack(stats, place.ancestry)) {
-      present.add(name);
-      entered.add(path);
-      this.#obstacle(place.path, name, known, 'symlink-loop', 'the symlink leads to a directory above it');
-    } else {
-      this.#child(place, name, stats, known, entered, places);
+      case 'obstacle':
+        present.add(name);
+        entered.add(path);
+        this.#obstacle(place.path, name, known, followed.reason, followed.message);
+        return;
+      case 'file':
+        this.#subject.onSymlink?.(path, followed.target);
+        this.#sight(place.path, name, known.names.get(name), followed.stats);
+        present.add(name);
+        return;
+      case 'directory':
+        this.#subject.onSymlink?.(path, followed.target);
+        this.#child(place, name, followed.stats, known, entered, places);
     }
   }
 
-  /** The state of a symlink's target, undefined when that is outside the folder. */
-  #targetInside(path: string): BigIntStats | undefined {
-    const target = realpathSync.native(this.#absolute(path));
-    if (target !== this.#subject.root && !target.startsWith(this.#prefix)) return undefined;
-    return statSync(target, { bigint: true });
+  /** What a symlink leads to. */
+  #follow(path: string, ancestry: Ancestry | undefined): Followed {
+    try {
+      const absolute = realpathSync.native(this.#absolute(path));
+      if (absolute !== this.#subject.root && !absolute.startsWith(this.#prefix)) {
+        return {
+          kind: 'obstacle',
+          reason: 'symlink-outside',
+          message: 'the symlink leads out of the folder',
+        };
+      }
+      const stats = statSync(absolute, { bigint: true });
+      const target = absolute.slice(this.#prefix.length);
+      if (typeOf(stats) !== directoryType) return { kind: 'file', stats, target };
+      if (!leadsBack(stats, ancestry)) return { kind: 'directory', stats, target };
+      const message = 'the symlink leads to a directory above it';
+      return { kind: 'obstacle', reason: 'symlink-loop', message };
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === 'ENOENT' || code === 'ENOTDIR') return { kind: 'nowhere' };
+      if (code === 'ELOOP') {
+        return { kind: 'obstacle', reason: 'symlink-loop', message: 'the symlink leads to itself' };
+      }
+      return {
+        kind: 'obstacle',
+        reason: reasonOf(error),
+        message: `cannot follow the symlink: ${messageOf(error)}`,
+      };
+    }
   }
 
   /** A scan was asked for at a path that is a file, or gone: then so is all below it. */

@@ -16,6 +16,11 @@ export interface WatchHandlers {
 export interface WatchThread {
   /** Scans a folder now. */
   scan(folderId: number): void;
+  /**
+   * Asks whether the thread still turns; the answer counts at the next call.
+   * @throws when an answer is overdue: nothing is seen any more
+   */
+  proveAlive(): void;
   /** Ends the thread; fulfilled when it is gone. */
   stop(): Promise<void>;
 }
@@ -23,12 +28,16 @@ export interface WatchThread {
 /** A thread that hangs in a system call (a dead NFS server) is abandoned after this. */
 const stopMaxMs = 5_000;
 
+/** Between two answers the thread reads one directory at most; that of a million files takes seconds. */
+const answerMaxMs = 60_000;
+
 export function startWatchThread(data: WatchThreadData, handlers: WatchHandlers): WatchThread {
   // tsc rewrites import specifiers but not this one.
   const file = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
   const worker = new Worker(new URL(file, import.meta.url), { workerData: data, name: 'watch' });
   let stopping = false;
   let crashed = false;
+  let askedAtMs: number | undefined;
   const crash = (error: Error): void => {
     if (stopping || crashed) return;
     crashed = true;
@@ -53,6 +62,9 @@ export function startWatchThread(data: WatchThreadData, handlers: WatchHandlers)
         return handlers.onScanned(message);
       case 'watching':
         return handlers.onWatching(message);
+      case 'alive':
+        askedAtMs = undefined;
+        return;
       case 'degraded':
         return handlers.onDegraded(message);
       case 'root':
@@ -67,6 +79,14 @@ export function startWatchThread(data: WatchThreadData, handlers: WatchHandlers)
 
   return {
     scan: (folderId) => post({ kind: 'scan', folderId }),
+    proveAlive() {
+      const waitedMs = performance.now() - (askedAtMs ?? Infinity);
+      if (waitedMs > answerMaxMs)
+        throw new Error(`the watch thread has not answered for ${Math.round(waitedMs / 1000)} s`);
+      if (askedAtMs !== undefined) return;
+      askedAtMs = performance.now();
+      post({ kind: 'ask' });
+    },
     async stop() {
       stopping = true;
       post({ kind: 'stop' });

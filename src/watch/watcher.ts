@@ -41,7 +41,8 @@ export function openWatcher(
   form: WatcherForm = preferredForm(),
 ): Watcher {
   const places = new Places(root, selection, events);
-  const watcher = form === 'directories' ? new DirectoryWatcher(places) : new FSWatcher(optionsFor(places));
+  const watcher =
+    form === 'directories' ? new DirectoryWatcher(places) : new FSWatcher(optionsFor(places, 'files'));
   const mark = (absolute: string): void => {
     const path = places.pathOf(absolute);
     if (path === '') events.rootChanged();
@@ -97,11 +98,16 @@ function chokidarVersion(): string | undefined {
   }
 }
 
-function optionsFor(places: Places): ChokidarOptions {
+function optionsFor(places: Places, form: WatcherForm): ChokidarOptions {
   return {
     // `auto` is one inotify watch per directory on Linux; `native-recursive` would be one per file.
     backend: 'auto',
-    ignored: (absolute, stats) => places.excludes(absolute, stats),
+    ignored: (absolute, stats) => {
+      if (places.excludes(absolute, stats)) return true;
+      // It is about to be entered, with a listing that this file does not see.
+      if (stats?.isDirectory() && form === 'files') places.enter(places.pathOf(absolute), true);
+      return false;
+    },
     ignoreInitial: true,
     followSymlinks: false,
     // `true` would hide names like `report~`, which are files like any other.
@@ -143,10 +149,14 @@ class Places {
         this.#selection.excludes(directory, name, true) && this.#selection.excludes(directory, name, false)
       );
     }
-    if (this.#selection.excludes(directory, name, stats.isDirectory())) return true;
-    // It is about to be entered.
-    if (stats.isDirectory()) this.#selection.enter(this.root, path);
-    return false;
+    return this.#selection.excludes(directory, name, stats.isDirectory());
+  }
+
+  /** To be called before anything is asked about the directory's names. */
+  enter(path: string | undefined, hasIgnoreFile: boolean): void {
+    if (path === undefined) return;
+    if (hasIgnoreFile) this.#selection.enter(this.root, path);
+    else this.#selection.leave(this.root, path);
   }
 
   /** @returns the directory and the name that a raw event tells of; undefined when it names none */
@@ -183,7 +193,7 @@ class DirectoryWatcher extends FSWatcher {
   #passedBy: string | undefined;
 
   constructor(places: Places) {
-    super(optionsFor(places));
+    super(optionsFor(places, 'directories'));
     this.#places = places;
   }
 
@@ -211,10 +221,10 @@ class DirectoryWatcher extends FSWatcher {
     if (this.closed) return undefined;
     const path = this.#places.pathOf(directory.length > 1 ? directory.replace(/\/$/, '') : directory);
     if (this.readyEmitted && path !== undefined) this.#places.events.scan({ path, depth: 'directory' });
-    const listing = this.#listings.list(
-      directory,
-      (entry) => !this.#places.excludes(entry.fullPath, entry.stats),
-    );
+    const listing = this.#listings.list(directory, {
+      onBegin: (hasIgnoreFile) => this.#places.enter(path, hasIgnoreFile),
+      accepts: (entry) => !this.#places.excludes(entry.fullPath, entry.stats),
+    });
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- chokidar uses no more of a stream than Listing has
     const stream = listing as unknown as NonNullable<ReturnType<FSWatcher['createScanStream']>>;
     this.streams.add(stream);
@@ -244,6 +254,6 @@ function watchedPath(details: unknown): string {
   return has ? String(details.watchedPath) : '';
 }
 
-export function isForbidden(error: NodeJS.ErrnoException): boolean {
+function isForbidden(error: NodeJS.ErrnoException): boolean {
   return error.code === 'EACCES' || error.code === 'EPERM';
 }

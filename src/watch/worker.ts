@@ -37,6 +37,9 @@ port.on('message', (message: ToWatch) => {
     case 'scan':
       watches.get(message.folderId)?.scan();
       break;
+    case 'ask':
+      port.postMessage({ kind: 'alive' });
+      break;
     case 'stop':
       void stop();
   }

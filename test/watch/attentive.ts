@@ -1,10 +1,8 @@
 // A main thread for one folder: acknowledges every batch, looks at what it names as the drain would, and remembers.
 import { existsSync, lstatSync, readdirSync, realpathSync, type BigIntStats } from 'node:fs';
 import { isUtf8 } from 'node:buffer';
-import { dirname } from 'node:path';
-import { onTestFinished } from 'vitest';
 import type { Sighting } from '../../src/core/file.ts';
-import { joinPath } from '../../src/core/key.ts';
+import { directoryOf, joinPath } from '../../src/core/key.ts';
 import { FolderWatch, type Pace } from '../../src/watch/folder.ts';
 import type { FromWatch, Message, WatchedFolder } from '../../src/watch/messages.ts';
 import type { WatcherForm } from '../../src/watch/watcher.ts';
@@ -49,7 +47,6 @@ export class Attentive {
       ...(options.form && { form: options.form }),
       ...(options.countEvent && { countEvent: options.countEvent }),
     });
-    onTestFinished(() => this.watch.stop());
     this.watch.start(options.watch ?? true);
   }
 
@@ -95,7 +92,7 @@ export class Attentive {
       this.known.settle({
         ...message,
         observations: message.observations.map(({ directory, name }) => {
-          const seen = lookAt(joinPath(this.#folder.path, joinPath(directory, name)));
+          const seen = lookAt(this.#folder.path, joinPath(directory, name));
           return { directory, name, seen, routeIds: [1] };
         }),
       });
@@ -116,11 +113,12 @@ export class Attentive {
   }
 }
 
-function lookAt(path: string): Sighting {
+function lookAt(root: string, path: string): Sighting {
   try {
     // As the drain: never through a directory that is a symlink.
-    if (realpathSync.native(dirname(path)) !== dirname(path)) return 'absent';
-    return sightingOf(lstatSync(path, { bigint: true }));
+    const parent = joinPath(realpathSync.native(root), directoryOf(path));
+    if (realpathSync.native(parent) !== parent.replace(/\/$/, '')) return 'absent';
+    return sightingOf(lstatSync(joinPath(root, path), { bigint: true }));
   } catch {
     return 'absent';
   }

@@ -19,8 +19,8 @@ import {
 } from 'node:fs';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { WatcherForm } from '../../src/watch/watcher.ts';
-import { Attentive, folderAt } from './attentive.ts';
-import { temporaryDirectory, write } from './given.ts';
+import { folderAt, type Attentive } from './attentive.ts';
+import { attend, temporaryDirectory, write } from './given.ts';
 
 type Act = (root: string, outside: string) => void;
 
@@ -216,7 +216,7 @@ async function afterwards(form: WatcherForm, act: Act): Promise<{ root: string; 
   const outside = temporaryDirectory();
   write(root, 'd/1', 'd/2', 'd/e/3', 'f/4', '5');
   write(outside, 'file', 'tree/6', 'tree/7/8');
-  const folder = new Attentive(folderAt(root), { form });
+  const folder = attend(folderAt(root), { form });
   await folder.scanned();
   act(root, outside);
   expect(folder.difference()).not.toEqual([]);

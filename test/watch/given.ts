@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { onTestFinished } from 'vitest';
+import { Attentive } from './attentive.ts';
 
 /** An empty directory that is gone after the test. */
 export function temporaryDirectory(): string {
@@ -20,4 +21,11 @@ export function write(root: string, ...paths: readonly string[]): void {
       writeFileSync(`${root}/${path}`, path);
     }
   }
+}
+
+/** A main thread for one folder, until the test ends. */
+export function attend(...args: ConstructorParameters<typeof Attentive>): Attentive {
+  const attentive = new Attentive(...args);
+  onTestFinished(() => attentive.watch.stop());
+  return attentive;
 }
