@@ -83,11 +83,14 @@ function storageClass(call: Call): string {
   return name;
 }
 
-// Buckets are made with BucketOwnerEnforced, as AWS does since 2023: ACLs are off.
+// Buckets are made with BucketOwnerEnforced, as AWS does since 2023: ACLs are off, but one that changes nothing may be sent, and
+// rclone sends `private` with every object.
+const acceptedAcls: readonly string[] = ['private', 'bucket-owner-full-control'];
+
 function rejectAcl(call: Call): void {
   const acl = call.headers['x-amz-acl'];
   const isGrant = Object.keys(call.headers).some((name) => name.startsWith('x-amz-grant-'));
-  if (isGrant || (acl !== undefined && acl !== 'bucket-owner-full-control')) {
+  if (isGrant || (acl !== undefined && !acceptedAcls.includes(acl))) {
     throw s3Error('AccessControlListNotSupported');
   }
 }
