@@ -16,7 +16,7 @@ import type { Handled } from './drain/act.ts';
 import type { Route } from './drain/route.ts';
 import { journalFile, Journal, type Claim } from './journal/journal.ts';
 import type { Logger } from './observe/log.ts';
-import { readStatus, type Status } from './observe/status.ts';
+import { readStatus, statusLine, type Status } from './observe/status.ts';
 import { ByteBudget } from './transfer/limits.ts';
 import { describeFile } from './transfer/metadata.ts';
 import { connect, S3Destination } from './transfer/s3.ts';
@@ -24,8 +24,10 @@ import { startWatchThread, type WatchThread } from './watch/thread.ts';
 import type { Message } from './watch/messages.ts';
 import { version } from './version.ts';
 
-/** Bytes of bodies in memory, over all destinations: 8 parts of 16 MiB. */
-const bodyBytesMax = 128 * 1024 ** 2;
+/** Memory for bodies, over all destinations: with what Node and the SDK take, the daemon stays below 300 MiB. */
+const smallBodyBytesMax = 32 * 1024 ** 2;
+/** Six parts of 16 MiB. */
+const partBytesMax = 96 * 1024 ** 2;
 
 /** What the daemon knows of a folder besides the journal. */
 export interface FolderState {
@@ -71,9 +73,12 @@ export class Daemon {
     this.journal = Journal.open(config.stateDir);
     const { routes, close } = openRoutes(config, this.journal);
     this.#closeConnections = close;
-    const budget = new ByteBudget(bodyBytesMax);
+    const budget = new ByteBudget(smallBodyBytesMax);
+    const partBudget = new ByteBudget(partBytesMax);
     const { log, onHandled = () => undefined } = options;
-    this.drains = routes.map((route) => new Drain(route, { journal: this.journal, budget, log, onHandled }));
+    this.drains = routes.map(
+      (route) => new Drain(route, { journal: this.journal, budget, partBudget, log, onHandled }),
+    );
     this.folders = config.folders.map((folder) => ({
       folderId: routes.find((route) => route.folder === folder)!.folderId,
       config: folder,
@@ -132,9 +137,15 @@ export class Daemon {
     return retried;
   }
 
-  /** @throws when the journal cannot be written or a drain does not get to its work */
+  /** @throws when the journal cannot be written, the watch thread hangs, or a drain does not get to its work */
   proveHealth(): void {
     this.journal.proveWritable(Date.now());
+    this.#watch.proveAlive();
+    for (const drain of this.drains) drain.proveProgress(Date.now());
+  }
+
+  statusLine(): string {
+    return statusLine(this.status());
   }
 
   /** Ends the drains early; `ended` resolves, and `stop` is still to be called. */

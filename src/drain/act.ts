@@ -19,6 +19,7 @@ import type { Route } from './route.ts';
 export interface Tools {
   readonly journal: Journal;
   readonly budget: ByteBudget;
+  readonly partBudget: ByteBudget;
   readonly signal: AbortSignal;
   readonly onBytes: (bytes: number) => void;
 }
@@ -130,6 +131,7 @@ function send(
     capabilities: route.capabilities,
     memory: uploadMemory(tools.journal, claim),
     budget: tools.budget,
+    partBudget: tools.partBudget,
     signal: tools.signal,
     onBytes: tools.onBytes,
   });

@@ -16,12 +16,18 @@ const recordAfterMs = 20;
 /** Denials in a row after which they are taken to concern the route, not the files. */
 const deniedInRowMax = 3;
 
+/** Work that was due for so long, and could have been begun, was forgotten: the drain turns every minute. */
+const overdueMs = 300_000;
+
 /** Tries that `once` gives a change, or an endpoint where nobody answers, before it leaves them for later. */
 const onceTriesMax = 3;
 
 export interface DrainOptions {
   readonly journal: Journal;
+  /** Memory for the bodies of small files, over all routes. */
   readonly budget: ByteBudget;
+  /** Memory for parts of large files, over all routes. */
+  readonly partBudget: ByteBudget;
   readonly log: Logger;
   /** Called for each change when it was handled. */
   readonly onHandled: (route: Route, claim: Claim, handled: Handled) => void;
@@ -45,6 +51,7 @@ export class Drain {
   readonly #trouble = new Trouble();
   #oldestCompletionMs = Infinity;
   #prepared = false;
+  #preparing = false;
   #refused: string | undefined;
   #deniedInRow = 0;
   /** The trouble that was reported last and has not ended. */
@@ -108,10 +115,28 @@ export class Drain {
     this.#wake();
   }
 
+  /**
+   * Whoever waits for an answer is not judged here: every socket has its timeout.
+   * @throws when nothing is under way although it should be
+   */
+  proveProgress(nowMs: number): void {
+    const { endpoint, routeId } = this.route;
+    if (this.#stopping || this.#preparing || !this.#mayStart || endpoint.inFlight > 0) return;
+    const dueMs = this.#options.journal.nextReadyAtMs(routeId);
+    if (nowMs - dueMs < overdueMs) return;
+    const { folder, destination } = this.#subject;
+    const seconds = Math.round((nowMs - dueMs) / 1000);
+    throw new Error(
+      `folder "${folder}": nothing goes to "${destination}", although changes wait for ${seconds} s`,
+    );
+  }
+
   /** Runs until `stop`, or after `finish` until there is nothing left to do. */
   async run(): Promise<void> {
     while (!this.#stopping || this.#inFlight.size > 0) {
+      this.#preparing = true;
       if (!this.#stopping && this.#mayStart) await this.#prepare();
+      this.#preparing = false;
       const wake = new Promise<void>((resolve) => (this.#wake = resolve));
       this.#turn();
       this.#start();
@@ -203,13 +228,14 @@ export class Drain {
 
   async #handle(claim: Claim): Promise<void> {
     const { endpoint } = this.route;
-    const { journal, budget } = this.#options;
+    const { journal, budget, partBudget } = this.#options;
     this.#inFlight.set(claim.changeId, claim);
     endpoint.take();
     try {
       const handled = await handle(this.route, claim, {
         journal,
         budget,
+        partBudget,
         signal: this.#stop.signal,
         onBytes: () => undefined,
       });

@@ -12,12 +12,18 @@ export class ByteBudget {
   }
 
   async acquire(bytes: number): Promise<Disposable> {
+    const granted = this.tryAcquire(bytes);
+    if (granted) return granted;
     const wanted = Math.min(bytes, this.#limit);
-    if (this.#waiting.length > 0 || this.#used + wanted > this.#limit) {
-      await new Promise<void>((grant) => this.#waiting.push({ bytes: wanted, grant }));
-    } else {
-      this.#used += wanted;
-    }
+    await new Promise<void>((grant) => this.#waiting.push({ bytes: wanted, grant }));
+    return { [Symbol.dispose]: () => this.#release(wanted) };
+  }
+
+  /** Undefined when it would have to wait. */
+  tryAcquire(bytes: number): Disposable | undefined {
+    const wanted = Math.min(bytes, this.#limit);
+    if (this.#waiting.length > 0 || this.#used + wanted > this.#limit) return undefined;
+    this.#used += wanted;
     return { [Symbol.dispose]: () => this.#release(wanted) };
   }
 

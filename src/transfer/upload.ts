@@ -37,8 +37,10 @@ export interface UploadRequest {
   readonly checksum: ChecksumAlgorithm | 'none';
   readonly capabilities: Capabilities | undefined;
   readonly memory: UploadMemory;
-  /** Bodies in memory are taken from it. */
+  /** Memory for the bodies of small files. */
   readonly budget: ByteBudget;
+  /** Memory for parts; apart, so that large files never keep small ones waiting. */
+  readonly partBudget: ByteBudget;
   /** Stops a multipart upload between parts, to be continued later. */
   readonly signal: AbortSignal;
   readonly onBytes: (bytes: number) => void;
@@ -239,35 +241,55 @@ async function sendParts(
   const failed = new AbortController();
   const signal = AbortSignal.any([request.signal, failed.signal]);
 
-  const lane = async () => {
+  const sendMissing = async (buffer: Buffer) => {
     for (let partNumber = missing.shift(); partNumber !== undefined; partNumber = missing.shift()) {
       if (signal.aborted || changed) return;
-      using _budget = await request.budget.acquire(partSize);
       const length = partLength(size, partSize, partNumber);
-      const buffer = Buffer.allocUnsafe(length);
       const read = await readFully(file.fd, buffer, (partNumber - 1) * partSize, length);
       if (read < length) changed = true;
       if (signal.aborted || changed) return;
-      const checksum = await checksumOf(algorithmOf(request), buffer);
+      const bytes = buffer.subarray(0, length);
+      const checksum = await checksumOf(algorithmOf(request), bytes);
       const sent = request.checksum === 'none' ? undefined : checksum;
-      const part = await request.destination.uploadPart(handle, partNumber, buffer, sent, signal);
+      const part = await request.destination.uploadPart(handle, partNumber, bytes, sent, signal);
       request.onBytes(length);
       parts.set(partNumber, { ...part, checksum: checksum.value });
       unrecorded.push({ ...part, checksum: checksum.value });
       if (performance.now() - recordedAtMs >= recordPartsEveryMs) record();
+      widen();
     }
   };
-  const lanes = Array.from({ length: Math.min(partsInFlight, missing.length) }, () =>
-    lane().catch((error: unknown) => {
+  // A lane is one part in flight, with a buffer that is used for one part after the other. The first one waits for its
+  // memory; others are added as long as there is some to spare, so that no file waits for more lanes than it needs.
+  const lanes: Promise<void>[] = [];
+  let open = 0;
+  const openLane = async (memory: Disposable) => {
+    using _memory = memory;
+    open += 1;
+    try {
+      await sendMissing(Buffer.allocUnsafeSlow(partSize));
+    } catch (error) {
       failed.abort();
       throw error;
-    }),
-  );
-  const ended = await Promise.allSettled(lanes);
+    } finally {
+      open -= 1;
+    }
+  };
+  const widen = () => {
+    while (open < partsInFlight && missing.length > 0) {
+      const memory = request.partBudget.tryAcquire(partSize);
+      if (!memory) return;
+      lanes.push(openLane(memory));
+    }
+  };
+  lanes.push(openLane(await request.partBudget.acquire(partSize)));
+  widen();
+  // Lanes that are opened meanwhile are waited for too.
+  let failure: unknown;
+  for (const lane of lanes) await lane.catch((error: unknown) => (failure ??= error));
   record();
   if (request.signal.aborted) return { kind: 'interrupted' };
-  const failure = ended.find((lane) => lane.status === 'rejected');
-  if (failure) throw failure.reason;
+  if (failure !== undefined) throw failure;
   if (changed) return { kind: 'changed' };
   return { kind: 'sent', parts: [...parts.values()].toSorted((a, b) => a.partNumber - b.partNumber) };
 }
