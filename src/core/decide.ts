@@ -169,6 +169,8 @@ function settleDifference(
           return settle('remote-newer', 'older', known?.owned ?? false);
         case 'tie':
           return { kind: 'conflict', reason: 'ambiguous' };
+        case 'unknown-object':
+          return { kind: 'look', at: 'remote' };
       }
   }
 }
@@ -200,18 +202,22 @@ function relate(facts: FileFacts, object: ObjectState, judgement: Judgement): Re
   }
 }
 
-function sameIfTied(times: 'newer' | 'older' | 'tie'): 'newer' | 'older' | 'same' {
+type Times = 'newer' | 'older' | 'tie' | 'unknown-object';
+
+function sameIfTied(times: Times): Exclude<Times, 'tie'> | 'same' {
   return times === 'tie' ? 'same' : times;
 }
 
 /**
  * Compares mtimes where the object carries its file's, else with LastModified. An upload is always later than the
- * mtime of what it uploads, so against LastModified "older" says nothing: it counts as a tie.
+ * mtime of what it uploads, so against LastModified "older" says nothing: it counts as a tie, once HEAD has told that
+ * there is no mtime.
  */
-function compareTimes(file: FileState, object: ObjectState, toleranceMs: number): 'newer' | 'older' | 'tie' {
+function compareTimes(file: FileState, object: ObjectState, toleranceMs: number): Times {
   const tolerance = BigInt(toleranceMs) * 1_000_000n;
   const other = object.mtimeNs ?? BigInt(object.lastModifiedMs) * 1_000_000n;
   if (file.mtimeNs > other + tolerance) return 'newer';
+  if (object.source === 'listing') return 'unknown-object';
   return object.mtimeNs !== undefined && file.mtimeNs < other - tolerance ? 'older' : 'tie';
 }
 
