@@ -1,0 +1,705 @@
+// The tables of docs/semantics.md, cell by cell, and the laws that hold for all facts.
+import {
+  bigInt,
+  boolean,
+  constant,
+  constantFrom,
+  integer,
+  option,
+  record,
+  tuple,
+  type Arbitrary,
+} from 'fast-check';
+import { isDeepStrictEqual } from 'node:util';
+import { describe, expect, test } from 'vitest';
+import { settledOutcomes, type Action } from '../../src/core/action.ts';
+import { decide, type Content, type Facts, type Judgement } from '../../src/core/decide.ts';
+import { otherTypes, type Local } from '../../src/core/file.ts';
+import type { ObjectState, Remote } from '../../src/core/object.ts';
+import { compares, policies, type Compare } from '../../src/core/policy.ts';
+import {
+  absent,
+  baseline,
+  conflict,
+  drop,
+  file,
+  given,
+  ifMatch,
+  judgement,
+  listed,
+  look,
+  none,
+  object,
+  recreate,
+  settle,
+  upload,
+  words,
+} from '../helpers/given.ts';
+import { law } from '../helpers/law.ts';
+
+/** A row: the facts, and the action under each policy; one action stands for all of them. */
+type Row = [facts: string, Facts, Cells | Action];
+/** In the order of `policies`: overwrite, skip-existing, if-unchanged, newer-wins. */
+type Cells = [Action, Action, Action, Action];
+interface Table {
+  title: string;
+  compare: Compare;
+  rows: Row[];
+}
+
+function cellsOf(rows: readonly Row[]) {
+  return rows.flatMap(([facts, given, actions]) =>
+    policies.map((policy, column) => {
+      const action = Array.isArray(actions) ? actions[column]! : actions;
+      return [policy, facts, words(action), given, action] as const;
+    }),
+  );
+}
+
+const ours = baseline('uploaded', file(10, { mtime: -100 }));
+const adoptedByAll: Cells = [
+  settle('adopted', 'same', 'owned'),
+  settle('adopted', 'same', 'not owned'),
+  settle('adopted', 'same', 'not owned'),
+  settle('adopted', 'same', 'not owned'),
+];
+
+/** The object differs, and nothing of it is known: T1's lower rows, with the file newer, older, or neither. */
+function foreign(reason: 'size-differs' | 'newer' | 'older' | 'content-differs', newerWins: Action): Cells {
+  return [
+    upload(none, reason),
+    settle('skipped-existing', 'exists', 'not owned'),
+    conflict('foreign'),
+    newerWins,
+  ];
+}
+const uploadedIfSame = upload(ifMatch('"theirs"'), 'newer');
+const remoteNewer = settle('remote-newer', 'older', 'not owned');
+
+const unchanged = file(10, { mtime: -100 });
+const touchedByAll = settle('touched', 'times-only', 'owned');
+const modified = (reason: 'changed' | 'size-differs' | 'newer'): Cells => [
+  upload(none, reason),
+  settle('skipped-existing', 'exists', 'owned'),
+  upload(ifMatch('"ours"'), reason),
+  upload(ifMatch('"ours"'), reason),
+];
+
+const leftAlone = baseline('skipped-existing', unchanged, { owned: false, etag: '"theirs"' });
+
+const tables: readonly Table[] = [
+  {
+    title: 'T1: first contact, by content',
+    compare: 'content',
+    rows: [
+      [
+        'the object is missing',
+        given({ local: file(10), remote: 'absent' }),
+        [
+          upload(none, 'missing'),
+          upload(absent, 'missing'),
+          upload(absent, 'missing'),
+          upload(absent, 'missing'),
+        ],
+      ],
+      [
+        'sizes differ, the file is newer',
+        given({ local: file(11, { mtime: 10 }), remote: object(10, { mtime: 0 }) }),
+        foreign('size-differs', uploadedIfSame),
+      ],
+      [
+        'sizes differ, the file is older',
+        given({ local: file(11, { mtime: -10 }), remote: object(10, { mtime: 0 }) }),
+        foreign('size-differs', remoteNewer),
+      ],
+      [
+        'sizes differ, times do not',
+        given({ local: file(11), remote: object(10, { mtime: 0 }) }),
+        foreign('size-differs', conflict('ambiguous')),
+      ],
+      [
+        'sizes differ, the file is newer than the upload of an object without mtime',
+        given({ local: file(11, { mtime: 10 }), remote: object(10) }),
+        foreign('size-differs', uploadedIfSame),
+      ],
+      [
+        'sizes differ, the object without mtime was uploaded later, which says nothing',
+        given({ local: file(11, { mtime: -1000 }), remote: object(10) }),
+        foreign('size-differs', conflict('ambiguous')),
+      ],
+      [
+        'equal size, content not compared yet',
+        given({ local: file(10), remote: object(10, { mtime: 0 }) }),
+        look('content'),
+      ],
+      [
+        'content differs, the file is newer',
+        given({ local: file(10, { mtime: 10 }), remote: object(10, { mtime: 0 }), content: 'different' }),
+        foreign('newer', uploadedIfSame),
+      ],
+      [
+        'content differs, the file is older',
+        given({ local: file(10, { mtime: -10 }), remote: object(10, { mtime: 0 }), content: 'different' }),
+        foreign('older', remoteNewer),
+      ],
+      [
+        'content differs, times do not',
+        given({ local: file(10, { mtime: 1 }), remote: object(10, { mtime: 0 }), content: 'different' }),
+        foreign('content-differs', conflict('ambiguous')),
+      ],
+      [
+        'content is the same, whatever the times say',
+        given({ local: file(10, { mtime: 10 }), remote: object(10, { mtime: 0 }), content: 'same' }),
+        adoptedByAll,
+      ],
+      [
+        'no comparable checksum, the file is newer',
+        given({ local: file(10, { mtime: 10 }), remote: object(10, { mtime: 0 }), content: 'incomparable' }),
+        foreign('newer', uploadedIfSame),
+      ],
+      [
+        'no comparable checksum, the file is older',
+        given({ local: file(10, { mtime: -10 }), remote: object(10, { mtime: 0 }), content: 'incomparable' }),
+        foreign('older', remoteNewer),
+      ],
+      [
+        'no comparable checksum, times agree within the tolerance',
+        given({ local: file(10, { mtime: 2 }), remote: object(10, { mtime: 0 }), content: 'incomparable' }),
+        adoptedByAll,
+      ],
+      [
+        'no comparable checksum and no mtime, uploaded after the file was written',
+        given({ local: file(10, { mtime: -1000 }), remote: object(10), content: 'incomparable' }),
+        adoptedByAll,
+      ],
+      [
+        'no comparable checksum and no mtime, uploaded before the file was written',
+        given({ local: file(10, { mtime: 10 }), remote: object(10), content: 'incomparable' }),
+        foreign('newer', uploadedIfSame),
+      ],
+      ['no file and never one', given({ local: 'absent' }), drop('vanished', 'never-synced')],
+    ],
+  },
+
+  {
+    title: 'T1: first contact, from the listing',
+    compare: 'content',
+    rows: [
+      [
+        'the ETag is the MD5 of the file',
+        given({ local: file(10), remote: listed(10), content: 'same' }),
+        adoptedByAll,
+      ],
+      [
+        'the ETag is not: it proves equality, never difference',
+        given({ local: file(10), remote: listed(10), content: 'different' }),
+        look('remote'),
+      ],
+      [
+        'the ETag is of another kind',
+        given({ local: file(10), remote: listed(10), content: 'incomparable' }),
+        look('remote'),
+      ],
+      [
+        'sizes differ, the file was written after the upload',
+        given({ local: file(11, { mtime: 10 }), remote: listed(10) }),
+        foreign('size-differs', uploadedIfSame),
+      ],
+      [
+        'sizes differ, the file was written before the upload: only the mtime could decide, and a listing has none',
+        given({ local: file(11, { mtime: -10 }), remote: listed(10) }),
+        foreign('size-differs', look('remote')),
+      ],
+    ],
+  },
+
+  {
+    title: 'T1: first contact, by size and time',
+    compare: 'size-and-time',
+    rows: [
+      [
+        'equal size, equal time',
+        given({ local: file(10, { mtime: -2 }), remote: object(10, { mtime: 0 }) }),
+        adoptedByAll,
+      ],
+      [
+        'equal size, the file is newer',
+        given({ local: file(10, { mtime: 3 }), remote: object(10, { mtime: 0 }) }),
+        foreign('newer', uploadedIfSame),
+      ],
+      [
+        'equal size, the file is older',
+        given({ local: file(10, { mtime: -3 }), remote: object(10, { mtime: 0 }) }),
+        foreign('older', remoteNewer),
+      ],
+      [
+        'sizes differ',
+        given({ local: file(11, { mtime: 3 }), remote: object(10, { mtime: 0 }) }),
+        foreign('size-differs', uploadedIfSame),
+      ],
+      [
+        'equal size in a listing, which does not tell the mtime',
+        given({ local: file(10, { mtime: -3 }), remote: listed(10) }),
+        look('remote'),
+      ],
+      [
+        'equal size in a listing, written after the upload',
+        given({ local: file(10, { mtime: 3 }), remote: listed(10) }),
+        foreign('newer', uploadedIfSame),
+      ],
+    ],
+  },
+
+  {
+    title: 'T1: first contact, by size',
+    compare: 'size',
+    rows: [
+      [
+        'equal size, whatever the times say',
+        given({ local: file(10, { mtime: 1000 }), remote: listed(10) }),
+        adoptedByAll,
+      ],
+      [
+        'sizes differ',
+        given({ local: file(11, { mtime: 10 }), remote: object(10, { mtime: 0 }) }),
+        foreign('size-differs', uploadedIfSame),
+      ],
+    ],
+  },
+
+  {
+    title: 'T1: the object is not the one that we left',
+    compare: 'content',
+    rows: [
+      [
+        'it was deleted',
+        given({ local: file(11), baseline: ours, remote: 'absent' }),
+        [recreate(none), recreate(absent), recreate(absent), recreate(absent)],
+      ],
+      [
+        'another of another size is there, older than the file',
+        given({ local: file(11), baseline: ours, remote: object(12, { mtime: -10 }) }),
+        [
+          upload(none, 'size-differs'),
+          settle('skipped-existing', 'exists', 'owned'),
+          conflict('remote-changed'),
+          uploadedIfSame,
+        ],
+      ],
+      [
+        'another with other content is there, newer than the file',
+        given({ local: file(10), baseline: ours, remote: object(10, { mtime: 10 }), content: 'different' }),
+        [
+          upload(none, 'older'),
+          settle('skipped-existing', 'exists', 'owned'),
+          conflict('remote-changed'),
+          settle('remote-newer', 'older', 'owned'),
+        ],
+      ],
+      [
+        'somebody else put the same content there',
+        given({ local: file(10), baseline: ours, remote: object(10, { mtime: 10 }), content: 'same' }),
+        settle('adopted', 'same', 'owned'),
+      ],
+      [
+        'it is the one that we left, after all',
+        given({
+          local: file(11, { mtime: 5 }),
+          baseline: ours,
+          remote: object(10, { mtime: 0, etag: '"ours"' }),
+        }),
+        [
+          upload(none, 'size-differs'),
+          settle('skipped-existing', 'exists', 'owned'),
+          upload(ifMatch('"ours"'), 'size-differs'),
+          upload(ifMatch('"ours"'), 'newer'),
+        ],
+      ],
+    ],
+  },
+
+  {
+    title: 'T2: steady state, by content',
+    compare: 'content',
+    rows: [
+      [
+        'a file was created',
+        given({ local: file(10) }),
+        [upload(none, 'new'), upload(absent, 'new'), upload(absent, 'new'), upload(absent, 'new')],
+      ],
+      ['a file of another size', given({ local: file(11), baseline: ours }), modified('size-differs')],
+      [
+        'a file of the same size, not compared yet',
+        given({ local: file(10), baseline: ours }),
+        look('content'),
+      ],
+      [
+        'a file of the same size with other content',
+        given({ local: file(10), baseline: ours, content: 'different' }),
+        modified('changed'),
+      ],
+      [
+        'a file of the same size, and no checksum to compare with',
+        given({ local: file(10), baseline: { ...ours, checksum: undefined! } }),
+        modified('changed'),
+      ],
+      [
+        'a file that was only touched',
+        given({ local: file(10), baseline: ours, content: 'same' }),
+        touchedByAll,
+      ],
+      [
+        'a file with another mode',
+        given({
+          local: file(10, { mtime: -100, ctime: 0, mode: 0o100600 }),
+          baseline: ours,
+          content: 'same',
+        }),
+        touchedByAll,
+      ],
+      ['a file as it was', given({ local: unchanged, baseline: ours }), drop('unchanged', 'identical')],
+      [
+        'a file that is gone',
+        given({ local: 'absent', baseline: ours }),
+        settle('kept-remote', 'deleted-locally', 'owned'),
+      ],
+      [
+        'a file that is gone, whose object was not ours',
+        given({ local: 'absent', baseline: { ...ours, owned: false } }),
+        settle('kept-remote', 'deleted-locally', 'not owned'),
+      ],
+      [
+        'a file that is still gone',
+        given({ local: 'absent', baseline: { ...ours, gone: true } }),
+        drop('unchanged', 'identical'),
+      ],
+      [
+        'a file that came back with other content',
+        given({ local: file(11), baseline: baseline('kept-remote', unchanged, { gone: true }) }),
+        modified('size-differs'),
+      ],
+      [
+        'a file that came back as it was',
+        given({
+          local: unchanged,
+          baseline: baseline('kept-remote', unchanged, { gone: true }),
+          content: 'same',
+        }),
+        touchedByAll,
+      ],
+      [
+        'a directory took the place of a file',
+        given({ local: 'directory', baseline: ours }),
+        settle('kept-remote', 'deleted-locally', 'owned'),
+      ],
+      ['a directory', given({ local: 'directory' }), drop('vanished', 'never-synced')],
+      ['a symbolic link', given({ local: 'symlink' }), drop('vanished', 'never-synced')],
+      ['a named pipe', given({ local: 'fifo' }), { kind: 'block', reason: 'fifo' }],
+      ['a socket', given({ local: 'socket' }), { kind: 'block', reason: 'socket' }],
+      ['a device', given({ local: 'device' }), { kind: 'block', reason: 'device' }],
+    ],
+  },
+
+  {
+    title: 'T2: a file whose object was left alone',
+    compare: 'content',
+    rows: [
+      ['is as it was', given({ local: unchanged, baseline: leftAlone }), drop('unchanged', 'identical')],
+      [
+        'changed',
+        given({ local: file(11), baseline: leftAlone }),
+        [look('remote'), settle('skipped-existing', 'exists', 'not owned'), look('remote'), look('remote')],
+      ],
+      [
+        'is gone',
+        given({ local: 'absent', baseline: leftAlone }),
+        { kind: 'forget', outcome: 'kept-remote', reason: 'deleted-locally' },
+      ],
+    ],
+  },
+
+  {
+    title: 'T2: steady state, by size and time',
+    compare: 'size-and-time',
+    rows: [
+      ['another time', given({ local: file(10), baseline: ours }), modified('changed')],
+      ['another size', given({ local: file(11, { mtime: -100 }), baseline: ours }), modified('size-differs')],
+      [
+        'another mode',
+        given({ local: file(10, { mtime: -100, ctime: 0 }), baseline: ours }),
+        settle('touched', 'same', 'owned'),
+      ],
+    ],
+  },
+
+  {
+    title: 'T2: steady state, by size',
+    compare: 'size',
+    rows: [
+      ['another time', given({ local: file(10), baseline: ours }), settle('touched', 'same', 'owned')],
+      ['another size', given({ local: file(11), baseline: ours }), modified('size-differs')],
+    ],
+  },
+
+  {
+    title: 'T2: steady state, as aws s3 sync',
+    compare: 'aws',
+    rows: [
+      ['a later time', given({ local: file(10), baseline: ours }), modified('newer')],
+      ['another size', given({ local: file(11, { mtime: -200 }), baseline: ours }), modified('size-differs')],
+      [
+        'another mode',
+        given({ local: file(10, { mtime: -100, ctime: 0 }), baseline: ours }),
+        settle('touched', 'same', 'owned'),
+      ],
+    ],
+  },
+];
+
+describe.each(tables)('$title', ({ compare, rows }) => {
+  test.each(cellsOf(rows))('%s: %s: %s', (policy, _facts, _words, given, action) => {
+    expect(decide(given, judgement(policy, compare))).toEqual(action);
+  });
+});
+
+describe('T1: first contact, as aws s3 sync', () => {
+  test.each<[string, Facts, Action]>([
+    ['missing: uploaded', given({ local: file(10), remote: 'absent' }), upload(none, 'missing')],
+    [
+      'sizes differ: uploaded',
+      given({ local: file(11, { mtime: -1000 }), remote: listed(10) }),
+      upload(none, 'size-differs'),
+    ],
+    [
+      'later than LastModified: uploaded',
+      given({ local: file(10, { mtime: 0.001 }), remote: listed(10) }),
+      upload(none, 'newer'),
+    ],
+    [
+      'not later than LastModified: skipped, whatever the content',
+      given({ local: file(10, { mtime: 0 }), remote: listed(10), content: 'different' }),
+      settle('skipped-not-newer', 'older', 'owned'),
+    ],
+    [
+      'its own mtime is not looked at',
+      given({ local: file(10, { mtime: 0 }), remote: object(10, { mtime: -1000, modified: 0 }) }),
+      settle('skipped-not-newer', 'older', 'owned'),
+    ],
+  ])('%s', (_name, facts, action) => {
+    expect(decide(facts, judgement('overwrite', 'aws'))).toEqual(action);
+  });
+});
+
+describe('T3: our own try may have landed although its answer was lost', () => {
+  const fileNow = file(10, { mtime: 5 });
+  test.each(policies)('%s: the object that has our content and mtime is ours', (policy) => {
+    const facts = given({
+      local: fileNow,
+      remote: object(10, { mtime: 5, modified: 6 }),
+      content: 'same',
+      ownTry: true,
+    });
+    expect(decide(facts, judgement(policy))).toEqual(settle('uploaded', 'own-lost-answer', 'owned'));
+  });
+
+  test.each([
+    ['another mtime', object(10, { mtime: 4 })],
+    ['no mtime', object(10)],
+  ])('the same content with %s is somebody else’s', (_what, remote) => {
+    const facts = given({ local: fileNow, remote, content: 'same', ownTry: true });
+    expect(decide(facts, judgement('if-unchanged'))).toEqual(settle('adopted', 'same', 'not owned'));
+  });
+});
+
+// Laws. A world is what is true; facts are what was looked at of it.
+
+interface World {
+  readonly local: Local;
+  readonly facts: Facts;
+  readonly head: ObjectState | 'absent';
+  readonly contentOfListing: Content;
+  readonly contentOfHead: Content;
+  readonly contentOfBaseline: Content;
+}
+
+const sizes = integer({ min: 0, max: 2 });
+const moments = integer({ min: -3, max: 3 });
+const files = record({
+  size: sizes,
+  mtime: moments,
+  ctime: moments,
+  ino: bigInt(1n, 2n),
+  mode: constantFrom(0o100644, 0o100600),
+}).map(({ size, ...rest }) => file(size, rest));
+const etags = constantFrom('"ours"', '"theirs"');
+const contents: Arbitrary<Content> = constantFrom('same', 'different', 'incomparable');
+const objects = record({ size: sizes, mtime: option(moments), modified: moments, etag: etags }).map(
+  ({ size, mtime, ...rest }) => object(size, { ...rest, ...(mtime !== null && { mtime }) }),
+);
+const baselines = record({
+  outcome: constantFrom(...settledOutcomes),
+  state: files,
+  owned: boolean(),
+  gone: boolean(),
+  etag: option(etags),
+  hasChecksum: boolean(),
+}).map(({ outcome, state, etag, hasChecksum, ...rest }) => {
+  const { etag: _, checksum, ...whole } = baseline(outcome, state, rest);
+  return { ...whole, ...(etag !== null && { etag }), ...(hasChecksum && checksum && { checksum }) };
+});
+const worlds: Arbitrary<World> = record({
+  local: option(files),
+  other: constantFrom('absent' as const, ...otherTypes),
+  baseline: option(baselines),
+  head: option(objects),
+  /** Known from a listing, from HEAD, or not at all. */
+  seen: constantFrom('listing' as const, 'head' as const, 'nothing' as const),
+  listing: objects,
+  compared: option(contents),
+  ownTry: boolean(),
+  contentOfListing: contents,
+  contentOfHead: contents,
+  contentOfBaseline: contents,
+}).map(({ local, other, baseline, head, seen, listing, compared, ownTry, ...rest }) => {
+  const { mtimeNs: _, ...asListed } = listing;
+  const remotes = { listing: { ...asListed, source: 'listing' as const }, head: head ?? ('absent' as const) };
+  const remote = seen === 'nothing' ? undefined : remotes[seen];
+  const facts = given({
+    local: local ?? other,
+    ownTry,
+    ...(remote && { remote }),
+    ...(baseline && { baseline }),
+    ...(compared && { content: compared }),
+  });
+  return { ...rest, local: facts.local, facts, head: head ?? 'absent' };
+});
+const judgements: Arbitrary<Judgement> = record({
+  policy: constantFrom(...policies),
+  compare: constantFrom(...compares),
+  toleranceMs: constant(1_000),
+});
+const cases = tuple(worlds, judgements);
+
+/** What was asked for, in order, with what was known of it before; and the action that it came to. */
+function resolve(world: World, by: Judgement, looksMax = 10) {
+  let { facts } = world;
+  const looks: { at: 'remote' | 'content'; before: unknown }[] = [];
+  for (;;) {
+    const action = decide(facts, by);
+    if (action.kind !== 'look' || looks.length === looksMax) return { looks, action, facts };
+    const source = facts.remote?.kind === 'object' ? facts.remote.object.source : facts.remote?.kind;
+    if (action.at === 'remote') {
+      looks.push({ at: 'remote', before: source });
+      const { head } = world;
+      const remote: Remote = head === 'absent' ? { kind: head } : { kind: 'object', object: head };
+      facts = { ...facts, remote, content: undefined };
+    } else {
+      looks.push({ at: 'content', before: facts.content });
+      const contents = { listing: world.contentOfListing, head: world.contentOfHead, absent: undefined };
+      facts = { ...facts, content: source ? contents[source] : world.contentOfBaseline };
+    }
+  }
+}
+
+function implies(condition: boolean, consequence: boolean): boolean {
+  return !condition || consequence;
+}
+
+describe('for all facts', () => {
+  law(
+    'there is an action after three looks at most',
+    cases,
+    ([world, by]) => {
+      const { looks, action } = resolve(world, by);
+      return looks.length <= 3 && action.kind !== 'look';
+    },
+    { numRuns: 3000 },
+  );
+
+  law(
+    'nothing is looked at twice, but that HEAD tells more than a listing',
+    cases,
+    ([world, by]) =>
+      resolve(world, by).looks.every(
+        ({ at, before }) => before === undefined || (at === 'remote' && before === 'listing'),
+      ),
+    { numRuns: 3000 },
+  );
+
+  law('the same facts give the same action', cases, ([{ facts }, by]) =>
+    isDeepStrictEqual(decide(facts, by), decide(structuredClone(facts), structuredClone(by))),
+  );
+
+  law('a file as it was is dropped without a look', tuple(baselines, judgements), ([known, by]) => {
+    const action = decide(given({ local: known.file, baseline: { ...known, gone: false } }), by);
+    return action.kind === 'drop' && action.outcome === 'unchanged';
+  });
+
+  law(
+    'skip-existing uploads only where nothing is',
+    cases,
+    ([world, by]) => {
+      const { action } = resolve(world, { ...by, policy: 'skip-existing' });
+      return implies(
+        action.kind === 'upload',
+        isDeepStrictEqual(action, { ...action, precondition: absent }),
+      );
+    },
+    { numRuns: 1000 },
+  );
+
+  law(
+    'if-unchanged and newer-wins never upload without a condition',
+    tuple(cases, constantFrom('if-unchanged' as const, 'newer-wins' as const)),
+    ([[world, by], policy]) => {
+      const { action } = resolve(world, { ...by, policy });
+      return action.kind !== 'upload' || action.precondition.kind !== 'none';
+    },
+    { numRuns: 1000 },
+  );
+
+  law(
+    'if-unchanged replaces only an object that we know',
+    cases,
+    ([world, by]) => {
+      const { action, facts } = resolve(world, { ...by, policy: 'if-unchanged' });
+      if (action.kind !== 'upload' || action.precondition.kind !== 'etag') return true;
+      return action.precondition.etag === facts.baseline?.etag;
+    },
+    { numRuns: 1000 },
+  );
+
+  law(
+    'overwrite never leaves an object of another size',
+    cases,
+    ([world, by]) => {
+      const { action, facts } = resolve(world, { ...by, policy: 'overwrite' });
+      if (facts.local.kind !== 'file' || facts.remote?.kind !== 'object') return true;
+      return implies(facts.local.file.size !== facts.remote.object.size, action.kind === 'upload');
+    },
+    { numRuns: 1000 },
+  );
+
+  law(
+    'an object becomes ours by a write of ours, or by adoption under overwrite',
+    cases,
+    ([world, by]) => {
+      const { action, facts } = resolve(world, by);
+      if (action.kind !== 'settle' || !action.owned) return true;
+      return (
+        by.policy === 'overwrite' || facts.baseline?.owned === true || action.reason === 'own-lost-answer'
+      );
+    },
+    { numRuns: 1000 },
+  );
+
+  law(
+    'without a regular file nothing is looked at and nothing is sent',
+    cases,
+    ([world, by]) => {
+      const { action, looks } = resolve(world, by);
+      return implies(world.local.kind !== 'file', looks.length === 0 && action.kind !== 'upload');
+    },
+    { numRuns: 1000 },
+  );
+});

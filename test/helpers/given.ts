@@ -1,0 +1,158 @@
+// Small builders, so that a row of a table says only what matters in it. Times are seconds after `noon`.
+import type { Action, ConflictReason, Reason, SettledOutcome } from '../../src/core/action.ts';
+import type { Baseline } from '../../src/core/baseline.ts';
+import type { Content, Facts, Judgement } from '../../src/core/decide.ts';
+import type { FileState, Local, OtherType } from '../../src/core/file.ts';
+import type { ObjectState, Precondition } from '../../src/core/object.ts';
+
+export const noonMs = Date.UTC(2026, 2, 9, 12);
+
+/** Nanoseconds of a moment, given in seconds after noon. */
+export function at(seconds: number): bigint {
+  return BigInt(noonMs) * 1_000_000n + BigInt(Math.round(seconds * 1e9));
+}
+
+/** A regular file of so many bytes. */
+export function file(
+  size: number,
+  { mtime = 0, ctime = mtime, ino = 1n, mode = 0o100644 }: Partial<Touched> = {},
+): FileState {
+  return { size, mtimeNs: at(mtime), ctimeNs: at(ctime), ino, dev: 1n, mode, uid: 1000, gid: 1000 };
+}
+
+interface Touched {
+  mtime: number;
+  ctime: number;
+  ino: bigint;
+  mode: number;
+}
+
+/** An object as HEAD describes it; without `mtime` its uploader left none. */
+export function object(
+  size: number,
+  {
+    mtime,
+    modified = mtime ?? 0,
+    etag = '"theirs"',
+    ...rest
+  }: { mtime?: number; modified?: number } & Partial<Pick<ObjectState, 'etag' | 'source' | 'checksum'>> = {},
+): ObjectState {
+  return {
+    size,
+    etag,
+    lastModifiedMs: noonMs + modified * 1000,
+    ...(mtime !== undefined && { mtimeNs: at(mtime) }),
+    source: 'head',
+    ...rest,
+  };
+}
+
+/** An object as a listing describes it: no metadata, no checksum. */
+export function listed(size: number, more: { modified?: number; etag?: string } = {}): ObjectState {
+  return object(size, { ...more, source: 'listing' });
+}
+
+/** What both sides were when they last agreed, or were left alone. */
+export function baseline(
+  outcome: SettledOutcome,
+  state: FileState,
+  more: Partial<Omit<Baseline, 'outcome' | 'file'>> = {},
+): Baseline {
+  return {
+    outcome,
+    owned: true,
+    gone: false,
+    file: state,
+    etag: '"ours"',
+    checksum: { algorithm: 'crc32', value: 'AAAAAA==' },
+    ...more,
+  };
+}
+
+/** The facts about a path; what is not given was not looked at. */
+export function given({
+  local,
+  remote,
+  baseline,
+  content,
+  ownTry = false,
+}: {
+  local: FileState | OtherType | 'absent';
+  remote?: ObjectState | 'absent';
+  baseline?: Baseline;
+  content?: Content;
+  ownTry?: boolean;
+}): Facts {
+  return {
+    local: localOf(local),
+    baseline,
+    remote:
+      remote === undefined || remote === 'absent'
+        ? remote && { kind: 'absent' }
+        : { kind: 'object', object: remote },
+    content,
+    ownTryMayHaveLanded: ownTry,
+  };
+}
+
+function localOf(local: FileState | OtherType | 'absent'): Local {
+  if (local === 'absent') return { kind: 'absent' };
+  if (typeof local !== 'string') return { kind: 'file', file: local };
+  const { size, mtimeNs, ctimeNs, ino } = file(0);
+  return { kind: 'other', type: local, fingerprint: { size, mtimeNs, ctimeNs, ino } };
+}
+
+export function judgement(policy: Judgement['policy'], compare: Judgement['compare'] = 'content'): Judgement {
+  return { policy, compare, toleranceMs: 2_000 };
+}
+
+export const none: Precondition = { kind: 'none' };
+export const absent: Precondition = { kind: 'absent' };
+export function ifMatch(etag: string): Precondition {
+  return { kind: 'etag', etag };
+}
+
+export function upload(precondition: Precondition, reason: Reason): Action {
+  return { kind: 'upload', precondition, outcome: 'uploaded', reason };
+}
+
+export function recreate(precondition: Precondition): Action {
+  return { kind: 'upload', precondition, outcome: 'recreated', reason: 'remote-deleted' };
+}
+
+/** No request; `owned` says whether we may ever delete the object. */
+export function settle(outcome: SettledOutcome, reason: Reason, owned: 'owned' | 'not owned'): Action {
+  return { kind: 'settle', outcome, reason, owned: owned === 'owned' };
+}
+
+export function conflict(reason: ConflictReason): Action {
+  return { kind: 'conflict', reason };
+}
+
+export function look(where: 'remote' | 'content'): Action {
+  return { kind: 'look', at: where };
+}
+
+export function drop(outcome: 'unchanged' | 'vanished', reason: Reason): Action {
+  return { kind: 'drop', outcome, reason };
+}
+
+/** An action as words, for the name of a test. */
+export function words(action: Action): string {
+  switch (action.kind) {
+    case 'look':
+      return `look at ${action.at}`;
+    case 'upload': {
+      const { precondition } = action;
+      const condition = { none: '', absent: ' if absent', etag: ' if it is the same' }[precondition.kind];
+      return `${action.outcome}${condition} (${action.reason})`;
+    }
+    case 'settle':
+    case 'forget':
+    case 'drop':
+      return `${action.outcome} (${action.reason})`;
+    case 'conflict':
+    case 'block':
+      return `${action.kind} (${action.reason})`;
+  }
+}
