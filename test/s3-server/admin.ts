@@ -1,5 +1,5 @@
-// The admin endpoint, for tests in another process or language: the log, the history, faults, legacy switches and credentials.
-// No bucket can be called `_s3-server`.
+// The admin endpoint, for tests in another process or language: the log, the history, faults, legacy switches
+// and credentials. No bucket can be called `_s3-server`.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { json } from 'node:stream/consumers';
 import type { Credential } from './auth.ts';

@@ -1,4 +1,5 @@
-// Attributes: what the headers of PutObject, CreateMultipartUpload and CopyObject say about the object beside its bytes, validated.
+// Attributes: what the headers of PutObject, CreateMultipartUpload and CopyObject say about the object beside
+// its bytes, validated.
 import { createHash } from 'node:crypto';
 import { bucketOf, type Call } from './call.ts';
 import { s3Error } from './errors.ts';
@@ -83,8 +84,8 @@ function storageClass(call: Call): string {
   return name;
 }
 
-// Buckets are made with BucketOwnerEnforced, as AWS does since 2023: ACLs are off, but one that changes nothing may be sent, and
-// rclone sends `private` with every object.
+// Buckets are made with BucketOwnerEnforced, as AWS does since 2023: ACLs are off, but one that changes
+// nothing may be sent, and rclone sends `private` with every object.
 const acceptedAcls: readonly string[] = ['private', 'bucket-owner-full-control'];
 
 function rejectAcl(call: Call): void {

@@ -1,5 +1,5 @@
-// Signature Version 4, verified with node:crypto alone: a verifier built on the SDK's signer would share its bugs.
-// AWS: "Signature Version 4 signing process", header form and query (presigned) form.
+// Signature Version 4, verified with node:crypto alone: a verifier built on the SDK's signer would share its
+// bugs. AWS: "Signature Version 4 signing process", header form and query (presigned) form.
 import { createHmac, createSecretKey, hash, timingSafeEqual, type KeyObject } from 'node:crypto';
 import { s3Error } from './errors.ts';
 import { encode, isPresigned, param, type S3Request } from './request.ts';
@@ -198,7 +198,8 @@ function timeOf(timestamp: string): number {
   return Date.UTC(year, month - 1, day, hour, minute, second);
 }
 
-// AWS: the Host header and every x-amz-* header of the request must be signed, else they could be added on the way.
+// AWS: the Host header and every x-amz-* header of the request must be signed, else they could be added on
+// the way.
 function checkAllSigned(request: S3Request, claim: Claim): void {
   const signed = new Set(claim.signedHeaders);
   const parameters = new Set(request.query.map(([name]) => name.toLowerCase()));

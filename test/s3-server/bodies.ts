@@ -1,6 +1,7 @@
-// Bodies: where the bytes of objects and parts are. A body is written once under an opaque id, never changed, and
-// referred to by the index only after it is complete, so a crash leaves at most an unreferenced body (swept at start).
-// Writes are synchronous: they go to the page cache, and the server needs no back-pressure of its own.
+// Bodies: where the bytes of objects and parts are. A body is written once under an opaque id, never changed,
+// and referred to by the index only after it is complete, so a crash leaves at most an unreferenced body
+// (swept at start). Writes are synchronous: they go to the page cache, and the server needs no back-pressure
+// of its own.
 import { randomUUID } from 'node:crypto';
 import {
   closeSync,

@@ -1,5 +1,5 @@
-// Buckets and their configuration. Most configuration documents are kept and returned as they came: the server has no use for them, but a
-// client's check wants to read them.
+// Buckets and their configuration. Most configuration documents are kept and returned as they came: the
+// server has no use for them, but a client's check wants to read them.
 import { bucketOf, noContent, query, xmlAnswer, type Answer, type Call } from './call.ts';
 import { s3Error, type S3ErrorCode } from './errors.ts';
 import { requireProtected } from './objects.ts';

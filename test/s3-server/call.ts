@@ -1,5 +1,5 @@
-// Call: one verified request on its way to a handler, and the answer it gives. Handlers are synchronous, which makes every
-// check-and-commit atomic.
+// Call: one verified request on its way to a handler, and the answer it gives. Handlers are synchronous,
+// which makes every check-and-commit atomic.
 import type { Segment } from './bodies.ts';
 import { s3Error, type S3ErrorCode } from './errors.ts';
 import type { LegacySwitch } from './legacy.ts';

@@ -1,4 +1,5 @@
-// Checksums: verified, stored and shown, for every algorithm, in a header and in a trailer, for parts and whole objects.
+// Checksums: verified, stored and shown, for every algorithm, in a header and in a trailer, for parts and
+// whole objects.
 import {
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,

@@ -1,5 +1,6 @@
-// Checksums: the five algorithms of S3, and the two ways to a multipart object's checksum: COMPOSITE (checksum of
-// the parts' checksums) and FULL_OBJECT (CRCs of the parts combined, without reading the bytes again).
+// Checksums: the five algorithms of S3, and the two ways to a multipart object's checksum: COMPOSITE
+// (checksum of the parts' checksums) and FULL_OBJECT (CRCs of the parts combined, without reading the bytes
+// again).
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 
@@ -65,7 +66,8 @@ function createCrc32(): Digest {
   };
 }
 
-// Polynomials in reflected form. https://reveng.sourceforge.io/crc-catalogue: CRC-32/ISO-HDLC, CRC-32/ISCSI, CRC-64/NVME.
+// Polynomials in reflected form. https://reveng.sourceforge.io/crc-catalogue: CRC-32/ISO-HDLC, CRC-32/ISCSI,
+// CRC-64/NVME.
 const polynomials: Partial<Record<ChecksumAlgorithm, bigint>> = {
   CRC32: 0xedb88320n,
   CRC32C: 0x82f63b78n,
@@ -144,7 +146,8 @@ function compositeOf(algorithm: ChecksumAlgorithm, parts: readonly PartChecksum[
   return `${digest.digest().toString('base64')}-${parts.length}`;
 }
 
-// crc(A + B) = crc(A) * x^(8 * length of B) + crc(B) modulo the polynomial: zlib's crc32_combine, for any width.
+// crc(A + B) = crc(A) * x^(8 * length of B) + crc(B) modulo the polynomial: zlib's crc32_combine, for any
+// width.
 function fullObjectOf(algorithm: ChecksumAlgorithm, parts: readonly PartChecksum[]): string {
   const polynomial = polynomials[algorithm];
   if (polynomial === undefined) throw new TypeError(`${algorithm} has no full-object form`);

@@ -1,6 +1,7 @@
-// aws-chunked: a body in chunks of `size[;chunk-signature=...]\r\n data \r\n`, ended by a chunk of size 0, optional trailers and
-// an empty line. Each signature covers the one before it, so chunks cannot be dropped, swapped or changed.
-// AWS: "Signature calculations for the Authorization header: transferring payload in multiple chunks".
+// aws-chunked: a body in chunks of `size[;chunk-signature=...]\r\n data \r\n`, ended by a chunk of size 0,
+// optional trailers and an empty line. Each signature covers the one before it, so chunks cannot be dropped,
+// swapped or changed. AWS: "Signature calculations for the Authorization header: transferring payload in
+// multiple chunks".
 import { createHash, hash, type Hash } from 'node:crypto';
 import { hmac, isEqual, type ChunkSigning } from './auth.ts';
 import { s3Error } from './errors.ts';

@@ -1,4 +1,5 @@
-// Conditional requests: every cell of the table, races, and what others do between CreateMultipartUpload and Complete.
+// Conditional requests: every cell of the table, races, and what others do between CreateMultipartUpload and
+// Complete.
 import {
   CompleteMultipartUploadCommand,
   CopyObjectCommand,

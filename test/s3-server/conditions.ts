@@ -1,5 +1,6 @@
-// Conditions: If-Match and friends. Handlers evaluate them in the same synchronous section that commits.
-// AWS: "Add preconditions to S3 operations with conditional requests", "Conditional writes", "Conditional deletes".
+// Conditions: If-Match and friends. Handlers evaluate them in the same synchronous section that commits. AWS:
+// "Add preconditions to S3 operations with conditional requests", "Conditional writes", "Conditional
+// deletes".
 import type { Call } from './call.ts';
 import { S3Error, s3Error } from './errors.ts';
 import type { ObjectVersion } from './store.ts';
@@ -24,8 +25,8 @@ export function checkWriteConditions(call: Call, upload?: { isConflicted: boolea
     if (current !== undefined) throw failed('If-None-Match');
   }
   if (ifMatch !== undefined) checkIfMatch(call, current, ifMatch);
-  // The condition holds, but only because of what others did meanwhile: deleted the key, or wrote the same bytes.
-  // A mismatch stays 412, which AWS answers first.
+  // The condition holds, but only because of what others did meanwhile: deleted the key, or wrote the same
+  // bytes. A mismatch stays 412, which AWS answers first.
   if (upload?.isConflicted && (ifMatch !== undefined || ifNoneMatch !== undefined)) {
     throw s3Error('ConditionalRequestConflict', undefined, {
       Condition: ifMatch === undefined ? 'If-None-Match' : 'If-Match',
@@ -52,7 +53,10 @@ function checkIfMatch(call: Call, current: ObjectVersion | undefined, ifMatch: s
   if (given !== current.etag) throw failed('If-Match');
 }
 
-/** GET and HEAD, in the order of RFC 9110: If-Match beats If-Unmodified-Since, If-None-Match beats If-Modified-Since. */
+/**
+ * GET and HEAD, in the order of RFC 9110: If-Match beats If-Unmodified-Since, If-None-Match beats If-
+ * Modified-Since.
+ */
 export function checkReadConditions(version: ObjectVersion, headers: Call['headers']): void {
   const notModified = readConditions(version, headers, '');
   if (!notModified) return;

@@ -1,4 +1,5 @@
-// What each kind of fault does to a request, before and while its body is read. The kinds that act after the commit are in server.ts.
+// What each kind of fault does to a request, before and while its body is read. The kinds that act after the
+// commit are in server.ts.
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';

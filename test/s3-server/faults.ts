@@ -1,5 +1,6 @@
-// Faults: what a network, a proxy or S3 itself does to a request, on demand. A fault is plain JSON, so that it can be set over
-// the admin endpoint too. It says which requests it is for, which of them it hits, and what happens.
+// Faults: what a network, a proxy or S3 itself does to a request, on demand. A fault is plain JSON, so that
+// it can be set over the admin endpoint too. It says which requests it is for, which of them it hits, and
+// what happens.
 import { isOperationName, type OperationName } from './operations.ts';
 
 export const faultKinds = [

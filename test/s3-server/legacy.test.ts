@@ -1,4 +1,5 @@
-// Every legacy switch: that it does what the store it is named after does, and that without it the server is right.
+// Every legacy switch: that it does what the store it is named after does, and that without it the server is
+// right.
 import {
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,

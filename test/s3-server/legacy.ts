@@ -1,5 +1,5 @@
-// What real S3-compatible stores get wrong, each as a switch. Found on Ceph RGW 16, s3rver and gateways; a client
-// that is correct only against AWS loses or overwrites data on them.
+// What real S3-compatible stores get wrong, each as a switch. Found on Ceph RGW 16, s3rver and gateways; a
+// client that is correct only against AWS loses or overwrites data on them.
 
 export const legacySwitches = [
   'ignore-if-none-match', // 200 and overwritten: the header is not read at all

@@ -1,4 +1,5 @@
-// Listings. Keys come in the order of their UTF-8 bytes, straight from the index; a delimiter skips a whole group with one seek.
+// Listings. Keys come in the order of their UTF-8 bytes, straight from the index; a delimiter skips a whole
+// group with one seek.
 import { query, xmlAnswer, type Answer, type Call } from './call.ts';
 import { s3Error } from './errors.ts';
 import { pageSize } from './multipart.ts';

@@ -1,4 +1,5 @@
-// The request log: what a test counts and asserts on. An entry is made when the request arrives and filled in while it is served.
+// The request log: what a test counts and asserts on. An entry is made when the request arrives and filled in
+// while it is served.
 import type { IncomingMessage } from 'node:http';
 import type { FaultKind } from './faults.ts';
 import type { OperationName } from './operations.ts';

@@ -57,8 +57,8 @@ export function createMultipartUpload(call: Call): Answer {
   return xmlAnswer(document('InitiateMultipartUploadResult', ...fields), headers);
 }
 
-// AWS, "Checking object integrity": SHA-1 and SHA-256 are composite only, CRC64NVME full object only, the others both with
-// composite as the default.
+// AWS, "Checking object integrity": SHA-1 and SHA-256 are composite only, CRC64NVME full object only, the
+// others both with composite as the default.
 function announcedChecksum(call: Call): Pick<Upload, 'checksumAlgorithm' | 'checksumType'> {
   const algorithm = call.headers['x-amz-checksum-algorithm'];
   const type = call.headers['x-amz-checksum-type'];
@@ -118,8 +118,8 @@ export function preparePart(call: Call): ChecksumAlgorithm | undefined {
       call.headers['x-amz-trailer']?.toLowerCase() === checksumHeaders[name],
   );
   const expected = upload.checksumAlgorithm;
-  // Without an algorithm at creation any may be sent. A full-object upload computes what is missing; a composite one needs every
-  // part's value from the client.
+  // Without an algorithm at creation any may be sent. A full-object upload computes what is missing; a
+  // composite one needs every part's value from the client.
   const mayBeAbsent = upload.checksumType === 'FULL_OBJECT';
   if (expected === undefined || sent === expected || (sent === undefined && mayBeAbsent)) return expected;
   throw s3Error(
@@ -216,7 +216,8 @@ export function completeMultipartUpload(call: Call): Answer {
   const upload = findUpload(call);
   const listed = children(parseDocument(call.document, 'CompleteMultipartUpload'), 'Part');
   if (listed.length === 0) throw s3Error('MalformedXML', 'You must specify at least one part');
-  // Conditions are evaluated for a repeated request too: after an answer that was lost, the client's own object fails If-None-Match.
+  // Conditions are evaluated for a repeated request too: after an answer that was lost, the client's own
+  // object fails If-None-Match.
   checkWriteConditions(call, upload.completed === undefined ? upload : { isConflicted: false });
   if (upload.completed !== undefined) return completedAgain(call, upload, upload.completed, listed);
   const parts = chooseParts(call, upload, listed);

@@ -1,4 +1,5 @@
-// Operations beyond the plain PUT and GET: names, listings, versions, lock, multipart limits, configuration, and what is refused.
+// Operations beyond the plain PUT and GET: names, listings, versions, lock, multipart limits, configuration,
+// and what is refused.
 import * as S3 from '@aws-sdk/client-s3';
 import { createHash, randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';

@@ -1,5 +1,6 @@
-// Operations: the closed table of what the server can do. A request is matched by level, method and sub-resource; a query parameter that
-// no row knows is 501, because a sub-resource that is silently ignored turns `PUT ?acl` into an overwrite.
+// Operations: the closed table of what the server can do. A request is matched by level, method and
+// sub-resource; a query parameter that no row knows is 501, because a sub-resource that is silently ignored
+// turns `PUT ?acl` into an overwrite.
 import {
   createBucket,
   deleteBucket,

@@ -1,5 +1,6 @@
-// Receive: the body of a request, hashed while it arrives. It resolves only when every promise of the headers holds: length, signed hash,
-// chunk signatures, Content-MD5, checksum in header or trailer. Until then nothing of it is visible.
+// Receive: the body of a request, hashed while it arrives. It resolves only when every promise of the headers
+// holds: length, signed hash, chunk signatures, Content-MD5, checksum in header or trailer. Until then
+// nothing of it is visible.
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Authentication } from './auth.ts';
@@ -44,7 +45,9 @@ export async function receiveBody(
   authentication: Authentication,
   legacy: ReadonlySet<LegacySwitch>,
   openSink: () => BodySink,
-  /** Computed even when the client sends no value: the algorithm of the multipart upload the part belongs to. */
+  /**
+   * Computed even when the client sends no value: the algorithm of the multipart upload the part belongs to.
+   */
   wantedAlgorithm?: ChecksumAlgorithm,
 ): Promise<ReceivedBody> {
   const { payload } = authentication;

@@ -1,5 +1,6 @@
-// Request: from an HTTP request to bucket, key and parameters. Path-style (`/bucket/key`) and virtual-host style
-// (`bucket.localhost`, `bucket.s3.region.amazonaws.com`). The path is never normalised: `..` and `//` are part of the key.
+// Request: from an HTTP request to bucket, key and parameters. Path-style (`/bucket/key`) and virtual-host
+// style (`bucket.localhost`, `bucket.s3.region.amazonaws.com`). The path is never normalised: `..` and `//`
+// are part of the key.
 import type { IncomingMessage } from 'node:http';
 import { s3Error } from './errors.ts';
 
@@ -50,7 +51,10 @@ const knownHeaders = new RegExp(
   ].join('|')})$`,
 );
 
-/** Stricter than S3, which ignores what it does not know: here a misspelt header is found by the first test that sends it. */
+/**
+ * Stricter than S3, which ignores what it does not know: here a misspelt header is found by the first test
+ * that sends it.
+ */
 export function checkHeaders(headers: S3Request['headers']): void {
   for (const name of Object.keys(headers)) {
     if (name.startsWith('x-amz-') && !knownHeaders.test(name)) {

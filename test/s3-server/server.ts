@@ -1,5 +1,5 @@
-// A local S3 server for demo, tests, fault injection and benchmarks: strict where S3 is strict, and atomic. The way of a request:
-// parse, find the operation, faults, signature, permission, body, handler, answer, log.
+// A local S3 server for demo, tests, fault injection and benchmarks: strict where S3 is strict, and atomic.
+// The way of a request: parse, find the operation, faults, signature, permission, body, handler, answer, log.
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createWriteStream, type WriteStream } from 'node:fs';
@@ -9,9 +9,10 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { answerAdmin, adminPath } from './admin.ts';
 import { createAuthenticator, type Authentication, type Credential } from './auth.ts';
-import { readSegments } from './bodies.ts';
+import { readSegments, type BodySink } from './bodies.ts';
 import { newBucket } from './buckets.ts';
 import { bucketOf, type Answer, type Call } from './call.ts';
+import type { ChecksumAlgorithm } from './checksums.ts';
 import { S3Error, s3Error } from './errors.ts';
 import {
   answerInstead,
@@ -86,6 +87,16 @@ export interface S3Server {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+/** One request on its way through the server. */
+interface Exchange {
+  message: IncomingMessage;
+  response: ServerResponse;
+  expectsContinue: boolean;
+  requestId: string;
+  logged: LoggedRequest;
+  struck: Fault[];
+}
+
 export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Server> {
   const region = options.region ?? 'us-east-1';
   const accessKey = options.accessKey ?? 's3syncd';
@@ -139,55 +150,37 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
   ): Promise<void> {
     const requestId = requestIdPrefix + (++requestNumber).toString(16).toUpperCase().padStart(8, '0');
     const logged = newLoggedRequest(message, now(), isLogged);
-    let struck: Fault[] = [];
+    const exchange: Exchange = { message, response, expectsContinue, requestId, logged, struck: [] };
     let answer: Answer;
     try {
-      const request = parseRequest(message);
-      Object.assign(logged, { bucket: request.bucket, key: request.key });
-      if (isLogged) logged.query = Object.fromEntries(request.query);
-      const operation = findOperation(request);
-      logged.operation = operation;
-      struck = faults.match(operation, request.bucket, request.key);
-      logged.faults = struck.map(({ kind }) => kind);
-      arrived(logged);
-      answer =
-        (await answerInstead(struck, message, closing.signal)) ??
-        (await perform(message, response, request, operation, logged, struck, expectsContinue));
-      for (const look of waiting) look();
+      answer = await answerTo(exchange);
     } catch (error) {
       if (logged.operation === 'Unknown') arrived(logged);
       if (message.socket.destroyed) return ended(logged, 0);
       answer = errorAnswer(error, message, requestId);
       logged.code = errorCode(error);
     }
-    const after = struck.find(({ kind }) => kind.startsWith('commit-then-'));
-    if (after?.kind === 'commit-then-drop') {
-      ended(logged, 0);
-      message.socket.destroy();
-      return;
-    }
-    if (after?.kind === 'commit-then-stall') {
-      await untilClosed(message.socket);
-      return ended(logged, 0);
-    }
-    if (after?.kind === 'commit-then-answer') answer = faultAnswer(after);
-    const headers: Record<string, string> = { 'x-amz-request-id': requestId, 'x-amz-id-2': requestId };
-    if (clockOffsetMs(struck) !== 0) headers['date'] = new Date(now() + clockOffsetMs(struck)).toUTCString();
-    ended(logged, answer.status, after?.code);
-    const truncated = struck.find(({ kind }) => kind === 'truncate-answer');
-    if (truncated !== undefined) sendTruncated(response, answer, headers, store, truncated.afterBytes ?? 0);
-    else await send(response, answer, headers, message.method === 'HEAD', store);
+    for (const look of waiting) look();
+    await conclude(exchange, answer);
   }
 
-  async function perform(
-    message: IncomingMessage,
-    response: ServerResponse,
-    request: S3Request,
-    name: OperationName,
-    logged: LoggedRequest,
-    struck: readonly Fault[],
-    expectsContinue: boolean,
-  ): Promise<Answer> {
+  async function answerTo(exchange: Exchange): Promise<Answer> {
+    const { message, logged } = exchange;
+    const request = parseRequest(message);
+    Object.assign(logged, { bucket: request.bucket, key: request.key });
+    if (isLogged) logged.query = Object.fromEntries(request.query);
+    const name = findOperation(request);
+    exchange.struck = faults.match(name, request.bucket, request.key);
+    logged.operation = name;
+    logged.faults = exchange.struck.map(({ kind }) => kind);
+    arrived(logged);
+    return (
+      (await answerInstead(exchange.struck, message, closing.signal)) ?? perform(exchange, request, name)
+    );
+  }
+
+  async function perform(exchange: Exchange, request: S3Request, name: OperationName): Promise<Answer> {
+    const { message, logged, struck } = exchange;
     const nowMs = now() + clockOffsetMs(struck);
     const authentication = authenticate(request, nowMs);
     logged.accessKey = authentication.accessKey;
@@ -201,32 +194,57 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
     if (operation.level !== 'service' && !operation.makesBucket) checkBucket(call);
     const wantedAlgorithm = operation.prepare?.(call);
     breakBody(struck, message);
-    if (operation.body === undefined) {
-      await endBrokenBody(struck, message);
-      return operation.handler(call);
-    }
-    if (expectsContinue) {
-      response.removeHeader('connection');
-      response.writeContinue();
-    }
-    const documentSink = operation.body === 'document' ? memorySink() : undefined;
-    call.body = await receiveBody(
-      message,
-      request,
-      authentication,
-      legacy,
-      () => documentSink ?? store.bodies.sink(),
-      wantedAlgorithm,
-    );
-    logged.bytes = call.body.size;
-    if (documentSink !== undefined) call.document = documentSink.bytes();
+    if (operation.body !== undefined)
+      await receive(exchange, call, authentication, operation.body, wantedAlgorithm);
     try {
       await endBrokenBody(struck, message);
       return operation.handler(call);
     } catch (error) {
-      if (operation.body === 'object') store.bodies.remove(call.body.segment.id);
+      if (operation.body === 'object') store.bodies.remove(call.body!.segment.id);
       throw error;
     }
+  }
+
+  async function receive(
+    { message, response, expectsContinue, logged }: Exchange,
+    call: Call,
+    authentication: Authentication,
+    kind: 'document' | 'object',
+    wantedAlgorithm: ChecksumAlgorithm | undefined,
+  ): Promise<void> {
+    if (expectsContinue) {
+      response.removeHeader('connection');
+      response.writeContinue();
+    }
+    const sink = kind === 'document' ? memorySink() : undefined;
+    const openSink = (): BodySink => sink ?? store.bodies.sink();
+    call.body = await receiveBody(message, call.request, authentication, legacy, openSink, wantedAlgorithm);
+    logged.bytes = call.body.size;
+    if (sink !== undefined) call.document = sink.bytes();
+  }
+
+  /** Sends the answer, unless a fault has other plans for it. */
+  async function conclude(exchange: Exchange, answer: Answer): Promise<void> {
+    const { message, response, requestId, logged, struck } = exchange;
+    const kinds = struck.map(({ kind }) => kind);
+    if (kinds.includes('commit-then-drop')) {
+      ended(logged, 0);
+      message.socket.destroy();
+      return;
+    }
+    if (kinds.includes('commit-then-stall')) {
+      await untilClosed(message.socket);
+      return ended(logged, 0);
+    }
+    const instead = struck.find(({ kind }) => kind === 'commit-then-answer');
+    const shown = instead === undefined ? answer : faultAnswer(instead);
+    const headers: Record<string, string> = { 'x-amz-request-id': requestId, 'x-amz-id-2': requestId };
+    const offsetMs = clockOffsetMs(struck);
+    if (offsetMs !== 0) headers['date'] = new Date(now() + offsetMs).toUTCString();
+    ended(logged, shown.status, struck.find(({ code }) => code !== undefined)?.code);
+    const truncated = struck.find(({ kind }) => kind === 'truncate-answer');
+    if (truncated !== undefined) sendTruncated(response, shown, headers, store, truncated.afterBytes ?? 0);
+    else await send(response, shown, headers, message.method === 'HEAD', store);
   }
 
   function newCall(request: S3Request, authentication: Authentication, nowMs: number): Call {

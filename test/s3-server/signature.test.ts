@@ -1,5 +1,6 @@
-// SigV4 against the examples which AWS publishes with their signatures, so that neither our code nor the SDK's is the judge of itself.
-// AWS: "Signature Calculations for the Authorization Header" (single chunk, multiple chunks, trailing headers), "Query Parameters".
+// SigV4 against the examples which AWS publishes with their signatures, so that neither our code nor the
+// SDK's is the judge of itself. AWS: "Signature Calculations for the Authorization Header" (single chunk,
+// multiple chunks, trailing headers), "Query Parameters".
 import { GetObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { createConnection } from 'node:net';

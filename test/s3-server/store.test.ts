@@ -1,4 +1,5 @@
-// The store: kill -9 and restart in a directory, the history, bodies that are replaced while they are read, and its size.
+// The store: kill -9 and restart in a directory, the history, bodies that are replaced while they are read,
+// and its size.
 import {
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,

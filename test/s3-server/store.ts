@@ -1,6 +1,7 @@
-// Store: buckets, object versions, uploads and the history of every change. The index is one SQLite database (in memory, or
-// a file beside the bodies), because it is ordered by key bytes and survives kill -9 in one transaction; keys are
-// values in it, never paths. Every method is synchronous: what runs between two awaits of the server is atomic.
+// Store: buckets, object versions, uploads and the history of every change. The index is one SQLite database
+// (in memory, or a file beside the bodies), because it is ordered by key bytes and survives kill -9 in one
+// transaction; keys are values in it, never paths. Every method is synchronous: what runs between two awaits
+// of the server is atomic.
 import Database from 'better-sqlite3';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
@@ -119,8 +120,9 @@ export interface Requester {
   nowMs: number;
 }
 
-// One row is one version of one object, or a delete marker. `seq` grows with every write; the newest version of a key is the
-// latest one. Keys compare as UTF-8 bytes (BINARY collation of TEXT), which is the order of S3's listings.
+// One row is one version of one object, or a delete marker. `seq` grows with every write; the newest version
+// of a key is the latest one. Keys compare as UTF-8 bytes (BINARY collation of TEXT), which is the order of
+// S3's listings.
 const schema = `
 CREATE TABLE IF NOT EXISTS bucket (
   name TEXT PRIMARY KEY, region TEXT, created_ms INTEGER, versioning TEXT, object_lock INTEGER, configuration TEXT
@@ -247,7 +249,10 @@ export class Store {
     return row && versionOf(row);
   }
 
-  /** Current objects in key order, from `from` on. The caller must end the iteration before it uses the store again. */
+  /**
+   * Current objects in key order, from `from` on. The caller must end the iteration before it uses the store
+   * again.
+   */
   *walk(bucket: string, from: string): Generator<ObjectVersion> {
     const rows = this.#prepare(
       'SELECT * FROM object WHERE bucket = ? AND key >= ? AND is_latest = 1 AND is_delete_marker = 0 ORDER BY key',
@@ -458,7 +463,8 @@ export class Store {
     );
   }
 
-  // Versioning demotes the latest version; without it, or while it is suspended, the version called `null` is replaced.
+  // Versioning demotes the latest version; without it, or while it is suspended, the version called `null` is
+  // replaced.
   #makeRoom(bucket: string, key: string, latest: Predecessor | undefined): string {
     const { versioning } = this.#buckets.get(bucket)!;
     if (versioning !== '' && latest !== undefined) {

@@ -1,4 +1,5 @@
-// What the tests of this server share: the real SDK as a client without retries, and short ways to say what came out.
+// What the tests of this server share: the real SDK as a client without retries, and short ways to say what
+// came out.
 import { S3Client, S3ServiceException, type S3ClientConfig } from '@aws-sdk/client-s3';
 import { request as httpRequest, type OutgoingHttpHeaders } from 'node:http';
 import { text } from 'node:stream/consumers';

@@ -6,7 +6,8 @@ import { s3Error } from './errors.ts';
 const namespace = 'http://s3.amazonaws.com/doc/2006-03-01/';
 const declaration = '<?xml version="1.0" encoding="UTF-8"?>\n';
 
-// Control characters are not allowed in XML 1.0 even as references, yet S3 sends `&#x1;` for a key that has one.
+// Control characters are not allowed in XML 1.0 even as references, yet S3 sends `&#x1;` for a key that has
+// one.
 // oxlint-disable-next-line no-control-regex
 const special = /[&<>"'\u0000-\u001f\u007f\ufffe\uffff]/g;
 const named: Record<string, string> = {
