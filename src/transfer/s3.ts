@@ -356,8 +356,7 @@ function clientConfig(config: DestinationConfig, agents: Agents): S3ClientConfig
   return {
     ...(config.region && { region: config.region }),
     ...(config.endpoint && { endpoint: config.endpoint }),
-    ...(config.credentials && { credentials: config.credentials }),
-    ...(config.profile && { profile: config.profile }),
+    ...credentialsConfig(config),
     forcePathStyle: config.pathStyle,
     useAccelerateEndpoint: config.accelerate,
     useDualstackEndpoint: config.dualstack,
@@ -378,6 +377,29 @@ function clientConfig(config: DestinationConfig, agents: Agents): S3ClientConfig
       socketTimeout: socketTimeoutMs,
     },
     expectContinueHeader: false,
+  };
+}
+
+/** Whose rights are used: given keys, a profile, the SDK's default chain; and from there a role, when one is named. */
+function credentialsConfig(config: DestinationConfig): Pick<S3ClientConfig, 'credentials' | 'profile'> {
+  const { credentials, profile, roleArn, externalId, region } = config;
+  if (roleArn === undefined) return { ...(credentials && { credentials }), ...(profile && { profile }) };
+  return {
+    credentials: async () => {
+      // Loaded only where a role is used: it brings the STS client.
+      const { fromIni, fromTemporaryCredentials } = await import('@aws-sdk/credential-providers');
+      const from = credentials ?? (profile === undefined ? undefined : fromIni({ profile }));
+      const assume = fromTemporaryCredentials({
+        ...(from && { masterCredentials: from }),
+        params: {
+          RoleArn: roleArn,
+          RoleSessionName: 's3syncd',
+          ...(externalId !== undefined && { ExternalId: externalId }),
+        },
+        ...(region !== undefined && { clientConfig: { region } }),
+      });
+      return assume();
+    },
   };
 }
 
