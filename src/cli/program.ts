@@ -70,6 +70,9 @@ const verbs: readonly Verb[] = [
   },
 ];
 
+/** All that the README must name. */
+export const verbNames: readonly string[] = [...verbs.map((verb) => verb.name), 'config', 'version'];
+
 const defaultConfig = '/etc/s3syncd/config.yaml';
 
 const epilogue = `
