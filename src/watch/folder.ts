@@ -417,6 +417,12 @@ export class FolderWatch {
         } else {
           await new Promise<void>((resolve) => setImmediate(resolve));
         }
+        // A new directory does not wait until a large folder was walked to its end.
+        if (extent === wholeFolder) {
+          for (let part = this.#scans.takePart(); part && !session.ended; part = this.#scans.takePart()) {
+            await this.#runScan(session, part);
+          }
+        }
         if (session.ended) return;
       }
     } catch (error) {

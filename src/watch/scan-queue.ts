@@ -23,10 +23,14 @@ export class ScanQueue {
   }
 
   take(): Extent | undefined {
-    if (this.#requests.get('') === 'tree') {
-      this.clear();
-      return wholeFolder;
-    }
+    if (this.#requests.get('') !== 'tree') return this.takePart();
+    this.clear();
+    return wholeFolder;
+  }
+
+  /** Undefined, too, when the whole folder waits: that scan would answer it. */
+  takePart(): Extent | undefined {
+    if (this.#requests.get('') === 'tree') return undefined;
     for (const [path, depth] of this.#requests) {
       this.#requests.delete(path);
       if (!this.#isBelowAnother(path)) return { path, depth };

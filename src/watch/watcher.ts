@@ -1,10 +1,10 @@
 // Watcher: turns chokidar's events into marks. The only importer of chokidar. An event means "look at this name" and
 // nothing more: what happened is found out by whoever looks.
 //
-// Two forms behind one interface. `directories` is chokidar with a lean diet: it tracks directories only, and events of
-// files go past its engine. It rests on members that chokidar calls internal, so it is used with the one version that
-// the tests know. `files` is chokidar as documented, for every other version and system. Measured with 100,000 files in
-// 1,000 directories: see docs/watching.md.
+// Two forms behind one interface. `directories` is chokidar on a lean diet: it tracks directories only, and events of
+// files go past its engine. For 100,000 files in 1,000 directories it is ready after 0.21 s of CPU with 30 MB, and sees
+// 5,000 new files in 0.1 s; `files`, chokidar as documented, takes 1.97 s, 455 MB and 0.5 s. But `directories` rests on
+// members that chokidar calls internal, so it is used with the one version that the tests know, and on Linux.
 import { FSWatcher, type ChokidarOptions } from 'chokidar';
 import { lstatSync, readFileSync } from 'node:fs';
 import { directoryOf, joinPath, nameOf } from '../core/key.ts';
@@ -60,7 +60,7 @@ export function openWatcher(
     if (stats?.isSymbolicLink()) scanTree(absolute);
   });
   watcher.on('addDir', scanTree).on('unlinkDir', scanTree);
-  watcher.on('raw', (event, name, details) => places.onRawEvent(event, name, details));
+  watcher.on('raw', (_event, name, details) => places.onRawEvent(name, details));
   watcher.on('error', (error) => places.onError(error));
 
   const { promise: ready, resolve } = Promise.withResolvers<void>();
@@ -160,11 +160,7 @@ class Places {
   }
 
   /** @returns the directory and the name that a raw event tells of; undefined when it names none */
-  onRawEvent(
-    event: string,
-    name: unknown,
-    details: unknown,
-  ): { directory: string; name: string } | undefined {
+  onRawEvent(name: unknown, details: unknown): { directory: string; name: string } | undefined {
     this.events.count();
     const directory = this.pathOf(watchedPath(details));
     if (directory === undefined) return undefined;
@@ -173,7 +169,7 @@ class Places {
       this.events.scan({ path: directory, depth: 'directory' });
       return undefined;
     }
-    if (event === 'change' && this.#forbidden.delete(joinPath(directory, name))) this.events.outdated();
+    if (this.#forbidden.delete(joinPath(directory, name))) this.events.outdated();
     return { directory, name };
   }
 
@@ -201,7 +197,7 @@ class DirectoryWatcher extends FSWatcher {
   override emitRaw(...[event, name, details]: Parameters<FSWatcher['emitRaw']>): void {
     if (this.closed) return;
     this.#passedBy = undefined;
-    const told = this.#places.onRawEvent(event, name, details);
+    const told = this.#places.onRawEvent(name, details);
     if (told) this.#places.events.mark(told.directory, told.name);
     if (typeof name !== 'string') return;
     const watched = watchedPath(details);

@@ -226,7 +226,8 @@ async function afterwards(form: WatcherForm, act: Act): Promise<{ root: string; 
 /** What chokidar by itself misses; the next scan finds it. */
 const missedByFiles = 'a directory in place of a file';
 
-describe.each<WatcherForm>(['directories', 'files'])('watching %s sees', (form) => {
+// The deadline is for machines that do much else; a case takes 50 ms.
+describe.each<WatcherForm>(['directories', 'files'])('watching %s sees', { timeout: 20_000 }, (form) => {
   test.each(cases.filter(([what]) => form !== 'files' || what !== missedByFiles))(
     '%s',
     async (_what, act) => {

@@ -14,11 +14,13 @@ import {
 } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import * as fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { joinPath } from '../../src/core/key.ts';
 import type { SymlinkMode } from '../../src/core/policy.ts';
 import { RootUnreadable, scan, type Extent, type Findings, type ScanCounts } from '../../src/watch/scan.ts';
 import { Selection } from '../../src/watch/selection.ts';
+import { filesIn } from './attentive.ts';
 import { temporaryDirectory, write } from './given.ts';
 import { MemoryKnown } from './memory-known.ts';
 
@@ -292,6 +294,51 @@ describe('a scan', () => {
     expect(() => folder.scan()).toThrow(RootUnreadable);
   });
 });
+
+test('whatever happens to a folder, a scan finds it, and the next one finds nothing', () => {
+  const names = ['a', 'b', '__proto__', 'e\u0301'];
+  const path = fc
+    .array(fc.constantFrom(...names), { minLength: 1, maxLength: 3 })
+    .map((parts) => parts.join('/'));
+  const act = fc.oneof(
+    fc.record({ kind: fc.constant('write'), path, other: path }),
+    fc.record({ kind: fc.constant('remove'), path, other: path }),
+    fc.record({ kind: fc.constant('move'), path, other: path }),
+    fc.record({ kind: fc.constant('link'), path, other: path }),
+    fc.record({ kind: fc.constant('scan part'), path, other: path }),
+  );
+  fc.assert(
+    fc.property(fc.array(fc.array(act, { maxLength: 8 }), { minLength: 2, maxLength: 4 }), (rounds) => {
+      const folder = given();
+      for (const acts of rounds) {
+        for (const { kind, path, other } of acts) {
+          if (kind === 'scan part') folder.scan({ path, depth: 'tree' });
+          else attempt(() => perform(folder.root, kind, path, other));
+        }
+        folder.scan();
+        expect(folder.known.files()).toEqual(filesIn(folder.root));
+        expect(folder.scan()).toEqual([]);
+      }
+    }),
+    { numRuns: 60 },
+  );
+});
+
+function perform(root: string, kind: string, path: string, other: string): void {
+  if (kind === 'write') write(root, path);
+  else if (kind === 'remove') rmSync(`${root}/${path}`, { recursive: true });
+  else if (kind === 'move') renameSync(`${root}/${path}`, `${root}/${other}`);
+  else symlinkSync(`${root}/${other}`, `${root}/${path}`);
+}
+
+/** Some acts are impossible: a directory cannot be moved into itself. */
+function attempt(act: () => void): void {
+  try {
+    act();
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error)) throw error;
+  }
+}
 
 describe('a scan of a part', () => {
   test('looks at a directory alone, or at all below it', () => {
