@@ -702,8 +702,10 @@ function prepare(database: Database.Database) {
       `INSERT INTO change (route_id, dir_id, name, state, generation, ready_at, since_at, code, message)
        VALUES (@routeId, @directoryId, @name, 'blocked', @generation, @nowMs, @nowMs, @reason, @message)
        ON CONFLICT (route_id, dir_id, name) DO UPDATE SET
-         state = iif(state = 'claimed', state, 'blocked'),
-         code = excluded.code, message = excluded.message`,
+         state = iif(state IN ('claimed', 'conflict', 'held'), state, 'blocked'),
+         generation = excluded.generation,
+         code = iif(state IN ('conflict', 'held'), code, excluded.code),
+         message = iif(state IN ('conflict', 'held'), message, excluded.message)`,
     ),
 
     clearObstacle: database.prepare<[number, Buffer]>(
