@@ -233,7 +233,7 @@ function settledBaseline(action: Extract<Action, { kind: 'settle' }>, facts: Fac
 
 /** After `skipped-existing` the object's checksum is not the file's. */
 function agreedContent({ outcome }: Extract<Action, { kind: 'settle' }>): boolean {
-  return outcome !== 'skipped-existing' && outcome !== 'remote-newer';
+  return outcome !== 'skipped-existing' && outcome !== 'skipped-not-newer' && outcome !== 'remote-newer';
 }
 
 const blockMessage: Readonly<Record<BlockReason, string>> = {

@@ -8,6 +8,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import Database from 'better-sqlite3';
 import type { RouteIdentity } from '../config/config.ts';
+import type { SettledOutcome } from '../core/action.ts';
 import type { Baseline } from '../core/baseline.ts';
 import type { Sighting } from '../core/file.ts';
 import type { FailureClass } from '../core/failure.ts';
@@ -645,6 +646,9 @@ function prepare(database: Database.Database) {
       `SELECT route_id, folder_id, destination_id, route.identity, listed_at
        FROM route JOIN folder USING (folder_id) JOIN destination USING (destination_id)
        WHERE folder.name = ? AND destination.name = ?`,
+/** Outcomes by which an object that differs was left alone: another policy or comparison may do otherwise. */
+const inaction = ['skipped-existing', 'skipped-not-newer', 'remote-newer'] satisfies SettledOutcome[];
+
     ),
     upsertRoute: database.prepare<
       [number, number, string, string],
@@ -664,7 +668,7 @@ function prepare(database: Database.Database) {
       database.prepare<[number]>('DELETE FROM upload WHERE route_id = ?'),
     ],
     forgetInaction: database.prepare<[number]>(
-      `DELETE FROM baseline WHERE route_id = ? AND outcome IN ('skipped-existing', 'remote-newer')`,
+      `DELETE FROM baseline WHERE route_id = ? AND outcome IN (${inaction.map((outcome) => `'${outcome}'`).join()})`,
     ),
     reopenConflicts: database.prepare<[number, number]>(
       `UPDATE change SET state = 'pending', ready_at = ?, attempts = 0 WHERE route_id = ? AND state = 'conflict'`,
