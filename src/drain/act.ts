@@ -83,7 +83,7 @@ async function bringInLine(
         return lookAgain(route, claim, 'changed while it was read');
       case 'interrupted':
         return {
-          end: { kind: 'released', readyAtMs: Date.now() },
+          end: { kind: 'released', readyAtMs: Date.now(), tried: false },
           outcome: 'retry',
           reason: 'stopped',
           bytes: 0,
@@ -104,7 +104,7 @@ async function bringInLine(
           content: undefined,
           ownTryMayHaveLanded:
             facts.ownTryMayHaveLanded ||
-            claim.attempts > 0 ||
+            claim.tried ||
             result.kind === 'uncertain' ||
             (result.kind === 'precondition-failed' && result.ownTryMayHaveLanded),
         };
@@ -333,16 +333,8 @@ function failedRequest(route: Route, claim: Claim, failure: Failure): Handled {
     case 'unreachable':
     case 'refused':
       return {
-        end: { kind: 'released', readyAtMs: Date.now() },
-        outcome: 'retry',
-        reason: code,
-        bytes: 0,
-        failure,
-      };
-    case 'denied': {
-      const readyAtMs = Date.now() + backoffMs(claim.attempts + 1, Math.random()) * deniedBackoffFactor;
-      return {
-        end: { kind: 'retry', readyAtMs, code, message },
+        // The SDK may have tried before, and have been heard, when nobody was there the last time.
+        end: { kind: 'released', readyAtMs: Date.now(), tried: failure.mayHaveLanded },
         outcome: 'retry',
         reason: code,
         bytes: 0,

@@ -319,7 +319,7 @@ export class Drain {
 
   #releaseQueue(): void {
     for (const claim of this.#queue.splice(0)) {
-      this.#complete({ claim, end: { kind: 'released', readyAtMs: Date.now() } });
+      this.#complete({ claim, end: { kind: 'released', readyAtMs: Date.now(), tried: false } });
     }
   }
 

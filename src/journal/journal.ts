@@ -32,6 +32,8 @@ export interface Claim {
   readonly generation: number;
   /** Tries that failed before this one. */
   readonly attempts: number;
+  /** An earlier try did not end, or not with an answer: it may have been carried out. */
+  readonly tried: boolean;
   readonly baseline: Baseline | undefined;
   /** What the first contact's listing found at the path. */
   readonly listed: ListedObject | undefined;
@@ -51,7 +53,7 @@ export type Completion = {
         readonly message: string;
       }
     /** Not the change's fault (route paused, file not at rest): back to pending, no attempt counted. */
-    | { readonly kind: 'released'; readonly readyAtMs: number }
+    | { readonly kind: 'released'; readonly readyAtMs: number; readonly tried: boolean }
     | {
         readonly kind: 'stuck';
         readonly state: StuckState;
@@ -458,6 +460,7 @@ export class Journal {
     let listed = this.#listings.get(routeId);
     if (listed === undefined) {
       listed = this.#sql.anyListed.get(routeId) !== undefined;
+        tried: row.tried === 1,
       this.#listings.set(routeId, listed);
     }
     return listed;
@@ -478,7 +481,7 @@ export class Journal {
         sql.retryLater.run(end.readyAtMs, end.code, end.message, changeId);
         return;
       case 'released':
-        sql.release.run(end.readyAtMs, changeId);
+        sql.release.run(end.readyAtMs, end.tried ? 1 : 0, changeId);
         return;
       case 'stuck': {
         const stuck = sql.markStuck.run({
@@ -721,16 +724,24 @@ const inaction = ['skipped-existing', 'skipped-not-newer', 'remote-newer'] satis
     ),
     claim: database.prepare<
       [number, number, number],
-      { change_id: number; dir_id: number; name: string | Buffer; generation: number; attempts: number }
+      {
+        change_id: number;
+        dir_id: number;
+        name: string | Buffer;
+        generation: number;
+        attempts: number;
+        tried: number;
+      }
     >(
       `UPDATE change SET state = 'claimed', claimed_generation = generation, first_seen_at = NULL
        WHERE change_id IN (SELECT change_id FROM change
                            WHERE route_id = ? AND state = 'pending' AND ready_at <= ?
                            ORDER BY ready_at LIMIT ?)
-       RETURNING change_id, dir_id, name, generation, attempts`,
+       RETURNING change_id, dir_id, name, generation, attempts, tried`,
     ),
     startAfresh: database.prepare<[number]>(
-      `UPDATE change SET state = 'pending', attempts = 0, ready_at = min(ready_at, ?)
+      `UPDATE change SET state = 'pending', attempts = 0, ready_at = min(ready_at, ?),
+                         tried = iif(state = 'claimed', 1, tried)
        WHERE state = 'claimed' OR (state = 'pending' AND attempts > 0)
           OR (state IN ('failed', 'blocked') AND typeof(name) = 'text')`,
     ),
@@ -738,18 +749,19 @@ const inaction = ['skipped-existing', 'skipped-not-newer', 'remote-newer'] satis
       'DELETE FROM change WHERE change_id = ? AND generation = ?',
     ),
     lookAgain: database.prepare<[number, number]>(
-      `UPDATE change SET state = 'pending', attempts = 0, since_at = ?, code = NULL, message = NULL
+      `UPDATE change SET state = 'pending', attempts = 0, tried = 0, since_at = ?, code = NULL, message = NULL
        WHERE change_id = ?`,
     ),
     retryLater: database.prepare<[number, string, string, number]>(
-      `UPDATE change SET state = 'pending', attempts = attempts + 1,
+      `UPDATE change SET state = 'pending', attempts = attempts + 1, tried = 1,
                          ready_at = max(?, iif(generation = claimed_generation, 0, ready_at)),
                          code = ?, message = ?
        WHERE change_id = ?`,
     ),
     release: database.prepare<[number, number]>(
       `UPDATE change SET state = 'pending',
-                         ready_at = max(?, iif(generation = claimed_generation, 0, ready_at))
+                         ready_at = max(?, iif(generation = claimed_generation, 0, ready_at)),
+                         tried = max(?, tried)
        WHERE change_id = ?`,
     ),
     markStuck: database.prepare(

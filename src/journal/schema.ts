@@ -140,6 +140,10 @@ const steps: readonly string[] = [
     PRIMARY KEY (upload_row, part_number)
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- 1 when an earlier try did not end, or not with an answer: what it sent may be the object that is found.
+  ALTER TABLE change ADD COLUMN tried INTEGER NOT NULL DEFAULT 0;
+  `,
 ];
 
 /** The schema version that this program writes. */
