@@ -16,7 +16,7 @@ import { directoryOf, joinPath, nameOf } from '../core/key.ts';
 import type { Observation, Obstacle } from '../core/observation.ts';
 import { readyAtMs } from '../core/schedule.ts';
 import { baselineFromRow, rowFromBaseline, rowFromFingerprint, type BaselineRow } from './rows.ts';
-import { migrate } from './schema.ts';
+import { migrate, refuseForeign, schemaVersion, versionOf } from './schema.ts';
 import { Uploads } from './uploads.ts';
 
 /** States in which a change waits for something other than time. */
@@ -136,22 +136,33 @@ export class Journal {
     fs.mkdirSync(stateDir, { recursive: true, mode: 0o700 });
     refuseNetworkFileSystem(stateDir);
     const lock = takeLock(stateDir);
-    const database = new Database(journalFile(stateDir));
-    configure(database);
-    migrate(database);
-    const journal = new Journal(database, lock);
-    // Claims do not survive their process; and whoever starts it may have mended what kept others from succeeding.
-    journal.#sql.startAfresh.run(Date.now());
-    return journal;
+    try {
+      const database = openDatabase(journalFile(stateDir), {});
+      configure(database);
+      migrate(database);
+      const journal = new Journal(database, lock);
+      // Claims do not survive their process; and whoever starts it may have mended what kept others from succeeding.
+      journal.#sql.startAfresh.run(Date.now());
+      return journal;
+    } catch (error) {
+      lock.close();
+      throw error;
+    }
   }
 
-  /** Opens an existing journal to look into it, beside a daemon or without one. Undefined when there is none. */
+  /**
+   * Opens an existing journal to look into it, beside a daemon or without one.
+   * @returns undefined when there is none yet
+   */
   static openReadOnly(stateDir: string): Journal | undefined {
     const file = journalFile(stateDir);
     if (!fs.existsSync(file)) return undefined;
-    const database = new Database(file, { readonly: true, fileMustExist: true });
-    if (database.pragma('user_version', { simple: true }) === 0) return undefined;
-    return new Journal(database, undefined);
+    const database = openDatabase(file, { readonly: true, fileMustExist: true });
+    const version = versionOf(database);
+    if (version === schemaVersion) return new Journal(database, undefined);
+    database.close();
+    if (version === 0) return undefined;
+    throw new Error(`${file} was written by an older s3syncd: start this one once to bring it up to date.`);
   }
 
   close(): void {
@@ -449,6 +460,7 @@ export class Journal {
         path: filePath,
         generation: row.generation,
         attempts: row.attempts,
+        tried: row.tried === 1,
         baseline: baseline && baselineFromRow(baseline),
         listed: this.#mayBeListed(routeId) ? this.listed(routeId, filePath) : undefined,
       };
@@ -460,7 +472,6 @@ export class Journal {
     let listed = this.#listings.get(routeId);
     if (listed === undefined) {
       listed = this.#sql.anyListed.get(routeId) !== undefined;
-        tried: row.tried === 1,
       this.#listings.set(routeId, listed);
     }
     return listed;
@@ -594,6 +605,23 @@ function takeLock(stateDir: string): Database.Database {
   }
 }
 
+/** @throws Error when the file cannot be this program's journal; it is not touched then */
+function openDatabase(file: string, options: Database.Options): Database.Database {
+  const database = new Database(file, options);
+  try {
+    refuseForeign(database);
+    return database;
+  } catch (error) {
+    database.close();
+    const { code } = error as { code?: string };
+    if (code !== 'SQLITE_NOTADB' && code !== 'SQLITE_CORRUPT') throw error;
+    throw new Error(
+      `${file} is damaged (${code}). Move it away to start with an empty journal: files and objects are then compared anew.`,
+      { cause: error },
+    );
+  }
+}
+
 /** The oldest SQLite without the WAL-reset corruption race of 3.7.0 to 3.51.2. */
 const sqliteVersionMin = [3, 51, 3] as const;
 
@@ -617,6 +645,9 @@ function configure(database: Database.Database): void {
   database.pragma('cell_size_check = ON');
   database.pragma('temp_store = MEMORY');
 }
+
+/** Outcomes by which an object that differs was left alone: another policy or comparison may do otherwise. */
+const inaction = ['skipped-existing', 'skipped-not-newer', 'remote-newer'] satisfies SettledOutcome[];
 
 function prepare(database: Database.Database) {
   const integer = <P extends unknown[]>(sql: string) => database.prepare<P, number>(sql).pluck();
@@ -649,9 +680,6 @@ function prepare(database: Database.Database) {
       `SELECT route_id, folder_id, destination_id, route.identity, listed_at
        FROM route JOIN folder USING (folder_id) JOIN destination USING (destination_id)
        WHERE folder.name = ? AND destination.name = ?`,
-/** Outcomes by which an object that differs was left alone: another policy or comparison may do otherwise. */
-const inaction = ['skipped-existing', 'skipped-not-newer', 'remote-newer'] satisfies SettledOutcome[];
-
     ),
     upsertRoute: database.prepare<
       [number, number, string, string],
@@ -758,7 +786,7 @@ const inaction = ['skipped-existing', 'skipped-not-newer', 'remote-newer'] satis
                          code = ?, message = ?
        WHERE change_id = ?`,
     ),
-    release: database.prepare<[number, number]>(
+    release: database.prepare<[number, number, number]>(
       `UPDATE change SET state = 'pending',
                          ready_at = max(?, iif(generation = claimed_generation, 0, ready_at)),
                          tried = max(?, tried)

@@ -149,25 +149,37 @@ const steps: readonly string[] = [
 /** The schema version that this program writes. */
 export const schemaVersion = steps.length;
 
-/**
- * Brings the database to `schemaVersion`, one transaction per step.
- * @throws Error when the file is of another program or of a newer version of this one
- */
-export function migrate(database: Database): void {
+/** @throws Error when the file is of another program or of a newer version of this one */
+export function refuseForeign(database: Database): void {
   const id = database.pragma('application_id', { simple: true });
-  const version = database.pragma('user_version', { simple: true }) as number;
-  if (version === 0) database.pragma(`application_id = ${applicationId}`);
-  else if (id !== applicationId) throw new Error(`${database.name} is not a journal of s3syncd`);
+  const isEmpty = database.prepare('SELECT 1 FROM sqlite_schema').get() === undefined;
+  if (id !== applicationId && !(id === 0 && isEmpty)) {
+    throw new Error(
+      `${database.name} is not a journal of s3syncd. Move it away, or choose another state-dir.`,
+    );
+  }
+  const version = versionOf(database);
   if (version > schemaVersion) {
     throw new Error(
       `${database.name} was written by a newer s3syncd (schema ${version}, this one knows ${schemaVersion}). ` +
         'Install that version, or move the file away to start with an empty journal.',
     );
   }
+}
+
+/** Brings the database to `schemaVersion`, one transaction per step. */
+export function migrate(database: Database): void {
+  database.pragma(`application_id = ${applicationId}`);
+  const version = versionOf(database);
   steps.slice(version).forEach((step, index) => {
     database.transaction(() => {
       database.exec(step);
       database.pragma(`user_version = ${version + index + 1}`);
     })();
   });
+}
+
+/** Of its schema; 0 in a new file. */
+export function versionOf(database: Database): number {
+  return database.pragma('user_version', { simple: true }) as number;
 }
