@@ -73,12 +73,13 @@ export class Daemon {
     this.journal = Journal.open(config.stateDir);
     const { routes, close } = openRoutes(config, this.journal);
     this.#closeConnections = close;
-    const budget = new ByteBudget(smallBodyBytesMax);
-    const partBudget = new ByteBudget(partBytesMax);
+    const budgets = ByteBudget.divide(smallBodyBytesMax, routes.length);
+    const partBudgets = ByteBudget.divide(partBytesMax, routes.length);
     const { log, onHandled = () => undefined } = options;
-    this.drains = routes.map(
-      (route) => new Drain(route, { journal: this.journal, budget, partBudget, log, onHandled }),
-    );
+    this.drains = routes.map((route, index) => {
+      const [budget, partBudget] = [budgets[index]!, partBudgets[index]!];
+      return new Drain(route, { journal: this.journal, budget, partBudget, log, onHandled });
+    });
     this.folders = config.folders.map((folder) => ({
       folderId: routes.find((route) => route.folder === folder)!.folderId,
       config: folder,
@@ -128,11 +129,7 @@ export class Daemon {
 
   /** Tries what failed or is blocked again. @returns how many files */
   retry(): number {
-    const nowMs = Date.now();
-    const retried = this.drains.reduce(
-      (total, drain) => total + this.journal.retry(drain.route.routeId, nowMs),
-      0,
-    );
+    const retried = this.#retry(this.drains);
     for (const drain of this.drains) drain.retryNow();
     return retried;
   }
@@ -207,6 +204,8 @@ export class Daemon {
 
   #scanned(message: Message<'scanned'>): void {
     const folder = this.#folder(message.folderId);
+    // What failed for good may have been mended in the store: as often as a rescan, for one request each.
+    if (folder.scanned) this.#retry(this.#drainsOf(message.folderId));
     folder.scanned = true;
     this.journal.recordScan(message.folderId, Date.now());
     const { files, directories, durationMs } = message;
@@ -257,6 +256,13 @@ export class Daemon {
   #crashed(error: Error): void {
     this.#options.log.error({ err: error }, 'the watch thread ended; stopping');
     throw error;
+  }
+
+  #retry(drains: readonly Drain[]): number {
+    const nowMs = Date.now();
+    const retried = drains.map((drain) => this.journal.retry(drain.route.routeId, nowMs));
+    for (const drain of drains) drain.poke();
+    return retried.reduce((total, count) => total + count, 0);
   }
 
   #folder(folderId: number): FolderState {
@@ -315,6 +321,7 @@ export function makeRoute(
     describe: (path, file) => describeFile(describe(path, file), file, folder.preserve),
     needsConditions: folder.policy !== 'overwrite',
     unsafeEmulation: destination.unsafeEmulation,
+    emulates: false,
     capabilities: undefined,
   };
 }

@@ -63,6 +63,7 @@ export class Drain {
   constructor(route: Route, options: DrainOptions) {
     this.route = route;
     this.#options = options;
+    route.endpoint.join(route.routeId);
     // What kept the route from working before the restart may be mended: it is found out anew.
     this.#reported = options.journal.trouble(route.routeId)?.message;
   }
@@ -212,12 +213,12 @@ export class Drain {
   }
 
   #start(): void {
-    const { endpoint } = this.route;
+    const { endpoint, routeId } = this.route;
     while (this.#queue.length > 0 && this.#mayStart && !this.#stopping) {
       const probing =
         (this.#trouble.current && this.#inFlight.size > 0) ||
         (endpoint.trouble.current && endpoint.inFlight > 0);
-      if (endpoint.free === 0 || probing) {
+      if (probing || !endpoint.hasPlaceFor(routeId)) {
         endpoint.onRelease(() => this.#wake());
         return;
       }
@@ -227,10 +228,10 @@ export class Drain {
   }
 
   async #handle(claim: Claim): Promise<void> {
-    const { endpoint } = this.route;
+    const { endpoint, routeId } = this.route;
     const { journal, budget, partBudget } = this.#options;
     this.#inFlight.set(claim.changeId, claim);
-    endpoint.take();
+    endpoint.take(routeId);
     try {
       const handled = await handle(this.route, claim, {
         journal,
@@ -246,7 +247,7 @@ export class Drain {
       this.#options.onHandled(this.route, claim, handled);
     } finally {
       this.#inFlight.delete(claim.changeId);
-      endpoint.release();
+      endpoint.release(routeId);
       this.#wake();
     }
   }

@@ -45,28 +45,41 @@ export class Endpoint {
   readonly name: string;
   readonly concurrency = new Concurrency();
   readonly trouble = new Trouble();
-  #inFlight = 0;
+  /** Requests under way, by route. */
+  readonly #inFlight = new Map<number, number>();
   readonly #waiting = new Set<() => void>();
 
   constructor(name: string) {
     this.name = name;
   }
 
-  /** How many more requests may start now. */
-  get free(): number {
-    return Math.max(0, this.concurrency.limit - this.#inFlight);
+  /** Announces a route, which has its share of the places from then on. */
+  join(routeId: number): void {
+    this.#inFlight.set(routeId, 0);
+  }
+
+  /**
+   * True when a route may start another request. Half of the places are shared out evenly and kept free for their
+   * routes: a bucket that does not answer must not take the places of the others.
+   */
+  hasPlaceFor(routeId: number): boolean {
+    const { limit } = this.concurrency;
+    const share = limit / 2 / this.#inFlight.size;
+    let free = limit;
+    for (const [id, count] of this.#inFlight) free -= id === routeId ? count : Math.max(share, count);
+    return free > 0;
   }
 
   get inFlight(): number {
-    return this.#inFlight;
+    return [...this.#inFlight.values()].reduce((sum, count) => sum + count, 0);
   }
 
-  take(): void {
-    this.#inFlight += 1;
+  take(routeId: number): void {
+    this.#inFlight.set(routeId, (this.#inFlight.get(routeId) ?? 0) + 1);
   }
 
-  release(): void {
-    this.#inFlight -= 1;
+  release(routeId: number): void {
+    this.#inFlight.set(routeId, (this.#inFlight.get(routeId) ?? 0) - 1);
     const waiting = [...this.#waiting];
     this.#waiting.clear();
     for (const wake of waiting) wake();

@@ -1,41 +1,82 @@
 // Bounds on what is in flight. Concurrency follows what the endpoint takes; memory follows byte budgets, whatever the
 // length of the queue.
 
-/** Hands out bytes in the order in which they were asked for. A request larger than the budget gets all of it. */
+/** What budgets that were divided have in common. */
+interface Pool {
+  free: number;
+  readonly members: ByteBudget[];
+}
+
+/**
+ * Hands out bytes in the order in which they were asked for. Who holds nothing gets whatever it asks for, however much,
+ * so that nobody waits for ever.
+ */
 export class ByteBudget {
-  readonly #limit: number;
+  readonly #own: number;
+  readonly #pool: Pool;
   #used = 0;
   readonly #waiting: { bytes: number; grant: () => void }[] = [];
 
-  constructor(limit: number) {
-    this.#limit = limit;
+  constructor(limit: number, pool: Pool = { free: 0, members: [] }) {
+    this.#own = limit;
+    this.#pool = pool;
+    pool.members.push(this);
+  }
+
+  /**
+   * Divides a budget among those of whom none may starve another: half of it evenly, and half is for whoever needs it.
+   * Bodies that wait for a destination which does not answer then leave room for those of the others.
+   */
+  static divide(limit: number, count: number): ByteBudget[] {
+    const pool: Pool = { free: limit / 2, members: [] };
+    return Array.from({ length: count }, () => new ByteBudget(limit / 2 / count, pool));
   }
 
   async acquire(bytes: number): Promise<Disposable> {
     const granted = this.tryAcquire(bytes);
     if (granted) return granted;
-    const wanted = Math.min(bytes, this.#limit);
-    await new Promise<void>((grant) => this.#waiting.push({ bytes: wanted, grant }));
-    return { [Symbol.dispose]: () => this.#release(wanted) };
+    await new Promise<void>((grant) => this.#waiting.push({ bytes, grant }));
+    return this.#releasing(bytes);
   }
 
   /** Undefined when it would have to wait. */
   tryAcquire(bytes: number): Disposable | undefined {
-    const wanted = Math.min(bytes, this.#limit);
-    if (this.#waiting.length > 0 || this.#used + wanted > this.#limit) return undefined;
-    this.#used += wanted;
-    return { [Symbol.dispose]: () => this.#release(wanted) };
+    if (this.#waiting.length > 0 || !this.#fits(bytes)) return undefined;
+    this.#use(bytes);
+    return this.#releasing(bytes);
   }
 
-  #release(bytes: number): void {
-    this.#used -= bytes;
-    for (;;) {
-      const next = this.#waiting[0];
-      if (!next || this.#used + next.bytes > this.#limit) return;
+  #fits(bytes: number): boolean {
+    return (
+      this.#used === 0 || this.#borrowed(this.#used + bytes) - this.#borrowed(this.#used) <= this.#pool.free
+    );
+  }
+
+  #use(bytes: number): void {
+    this.#pool.free -= this.#borrowed(this.#used + bytes) - this.#borrowed(this.#used);
+    this.#used += bytes;
+  }
+
+  #releasing(bytes: number): Disposable {
+    return {
+      [Symbol.dispose]: () => {
+        this.#use(-bytes);
+        for (const member of this.#pool.members) member.#grantNext();
+      },
+    };
+  }
+
+  #grantNext(): void {
+    for (let next = this.#waiting[0]; next && this.#fits(next.bytes); next = this.#waiting[0]) {
       this.#waiting.shift();
-      this.#used += next.bytes;
+      this.#use(next.bytes);
       next.grant();
     }
+  }
+
+  /** How much of so many bytes comes out of the pool. */
+  #borrowed(used: number): number {
+    return Math.max(0, used - this.#own);
   }
 }
 
