@@ -1,5 +1,13 @@
 // The README and docs stay true: every config in them loads, every command in them exists, every file they name is there.
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync, existsSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  existsSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -15,7 +23,9 @@ const pages = ['README.md', ...readdirSync(path.join(root, 'docs')).map((name) =
 
 /** Fenced code blocks of a language. */
 function blocks(markdown: string, language: string): string[] {
-  return [...markdown.matchAll(new RegExp(`\`\`\`${language}\\n(.*?)\`\`\``, 'gs'))].map((match) => match[1] ?? '');
+  return [...markdown.matchAll(new RegExp(`\`\`\`${language}\\n(.*?)\`\`\``, 'gs'))].map(
+    (match) => match[1] ?? '',
+  );
 }
 
 describe('the README', () => {
@@ -37,7 +47,9 @@ describe('the README', () => {
 
   test('names every verb, and no other', () => {
     const rows = [...readme.matchAll(/^\| `([a-z ]+)` \|/gm)].map((match) => match[1]!.split(' ')[0]);
-    const named = rows.filter((word) => !policies.includes(word as never) && !compares.includes(word as never));
+    const named = rows.filter(
+      (word) => !policies.includes(word as never) && !compares.includes(word as never),
+    );
     expect(new Set(named)).toEqual(new Set(verbNames));
   });
 
@@ -70,7 +82,9 @@ describe.each(pages)('%s', (page) => {
   });
 
   test('names only source files and tests that exist', () => {
-    const named = [...read(page).matchAll(/`((?:src|test|config|systemd)\/[\w./-]+)`/g)].map((match) => match[1]!);
+    const named = [...read(page).matchAll(/`((?:src|test|config|systemd)\/[\w./-]+)`/g)].map(
+      (match) => match[1]!,
+    );
     for (const file of named) expect(existsSync(path.join(root, file)), file).toBe(true);
   });
 });

@@ -96,12 +96,27 @@ test.skipIf(missing)(
     expect(check.stderr).toContain('0 differences found');
     expect(check.stderr).toContain(`${files} matching files`);
     // sync compares modification times too.
-    const sync = await run('rclone', ['sync', '--dry-run', at.folder, remote, '--checkers', '16'], environment);
+    const sync = await run(
+      'rclone',
+      ['sync', '--dry-run', at.folder, remote, '--checkers', '16'],
+      environment,
+    );
     expect(sync.stderr).not.toMatch(/Skipped (copy|delete|update|set)/i);
     expect(sync.stderr).toMatch(new RegExp(`Checks:\\s+${files} / ${files}`));
 
-    const aws = ['--endpoint-url', store.endpoint, 's3', 'sync', at.folder, `s3://${store.bucket}/host`, '--dryrun'];
-    const dryRun = await run('aws', aws, { env: { ...at.env, AWS_REGION: store.region }, maxBuffer: 64 * MiB });
+    const aws = [
+      '--endpoint-url',
+      store.endpoint,
+      's3',
+      'sync',
+      at.folder,
+      `s3://${store.bucket}/host`,
+      '--dryrun',
+    ];
+    const dryRun = await run('aws', aws, {
+      env: { ...at.env, AWS_REGION: store.region },
+      maxBuffer: 64 * MiB,
+    });
     expect(dryRun.stdout).toBe('');
 
     const second = await at.once();
