@@ -5,7 +5,7 @@
  * - `throttled`: 503 SlowDown, 429: as transient, and concurrency is reduced
  * - `unreachable`: nobody answers at the endpoint: the route pauses, one change at a time probes it
  * - `refused`: nothing on this route can work (wrong secret, no such bucket): the route pauses, probing seldom
- * - `denied`: this request is not allowed: the change is retried seldom; several in a row pause the route
+ * - `denied`: this request is not allowed: the change is `failed` until the next rescan; several in a row pause the route
  * - `permanent`: this object cannot be written as asked: the change is `failed` until its file changes or `retry`
  */
 export const failureClasses = [
@@ -17,6 +17,11 @@ export const failureClasses = [
   'permanent',
 ] as const;
 export type FailureClass = (typeof failureClasses)[number];
+
+/** True when time alone may mend it. */
+export function isTemporary(failureClass: FailureClass): boolean {
+  return failureClass === 'transient' || failureClass === 'throttled' || failureClass === 'unreachable';
+}
 
 /** An unsuccessful request with what a person needs to mend it. Expected outcomes (412, 404) are data, not failures. */
 export class Failure extends Error {

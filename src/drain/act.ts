@@ -69,7 +69,7 @@ async function bringInLine(
     if (resolved.kind === 'changed') return lookAgain(route, claim, 'changed while it was read');
     facts = resolved.facts;
     if (resolved.action.kind !== 'upload') return finish(resolved.action, facts);
-    if (route.needsConditions && route.unsafeEmulation && !facts.remote) {
+    if (route.emulates && !facts.remote) {
       facts = { ...facts, remote: await route.destination.head(subject.key) };
       continue;
     }
@@ -126,7 +126,7 @@ function send(
     path: subject.path,
     key: subject.key,
     describe: (file) => route.describe(subject.path, file),
-    precondition: route.unsafeEmulation ? { kind: 'none' } : action.precondition,
+    precondition: route.emulates ? { kind: 'none' } : action.precondition,
     checksum: route.checksum,
     capabilities: route.capabilities,
     memory: uploadMemory(tools.journal, claim),
@@ -231,7 +231,7 @@ function settledBaseline(action: Extract<Action, { kind: 'settle' }>, facts: Fac
   };
 }
 
-/** After `skipped-existing` the object's checksum is not the file's. */
+/** After a decision not to act the object's checksum is not the file's. */
 function agreedContent({ outcome }: Extract<Action, { kind: 'settle' }>): boolean {
   return outcome !== 'skipped-existing' && outcome !== 'skipped-not-newer' && outcome !== 'remote-newer';
 }
@@ -297,9 +297,6 @@ function lookAgain(route: Route, claim: Claim, message: string): Handled {
   };
 }
 
-/** A denied request may be allowed later, but not in a second: from half a minute to an hour. */
-const deniedBackoffFactor = 60;
-
 function failed(route: Route, claim: Claim, error: unknown): Handled {
   if (error instanceof Failure) return failedRequest(route, claim, error);
   const { code, message } = error as NodeJS.ErrnoException;
@@ -326,6 +323,7 @@ function unreadableLocal(route: Route, claim: Claim): Local | undefined {
 function failedRequest(route: Route, claim: Claim, failure: Failure): Handled {
   const { code, message } = failure;
   switch (failure.class) {
+    case 'denied':
     case 'permanent': {
       const local = unreadableLocal(route, claim);
       return { ...stuck('failed', code, local, message), failure };
@@ -340,7 +338,6 @@ function failedRequest(route: Route, claim: Claim, failure: Failure): Handled {
         bytes: 0,
         failure,
       };
-    }
     case 'transient':
     case 'throttled':
       return { ...retry(claim, code, message), failure };

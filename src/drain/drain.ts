@@ -1,7 +1,7 @@
 // Drain: works one route's journal until nothing is ready, and waits for more. Claim, look, decide, act, record; ends of
 // changes and the next claims share a transaction.
 import type { Logger } from '../observe/log.ts';
-import { Failure } from '../core/failure.ts';
+import { Failure, isTemporary } from '../core/failure.ts';
 import type { Outcome } from '../core/action.ts';
 import type { Claim, Completion, Journal, RouteTrouble } from '../journal/journal.ts';
 import type { ByteBudget } from '../transfer/limits.ts';
@@ -306,6 +306,8 @@ export class Drain {
     if (this.#reported === undefined) return;
     this.#reported = undefined;
     this.#options.journal.recordTrouble(this.route.routeId, undefined);
+    // What failed one by one before it was seen to concern all.
+    this.#options.journal.retry(this.route.routeId, Date.now());
     this.#options.log.info(this.#subject, 'destination works again');
   }
 
@@ -329,7 +331,7 @@ export class Drain {
     if (!this.#finishing || this.#inFlight.size + this.#queue.length > 0) return false;
     if (this.#halted || this.#refused !== undefined) return true;
     const trouble = this.#trouble.current ?? this.route.endpoint.trouble.current;
-    if (trouble) return trouble.failure.class !== 'unreachable' || trouble.tries >= onceTriesMax;
+    if (trouble) return !isTemporary(trouble.failure.class) || trouble.tries >= onceTriesMax;
     return this.#options.journal.nextReadyAtMs(this.route.routeId, onceTriesMax) === Infinity;
   }
 

@@ -27,6 +27,7 @@ export async function prepareStore(route: Route, journal: Journal): Promise<void
     route.destination.ifMatchQuoted = route.capabilities.putIfMatch !== 'unquoted';
   }
   const lacking = lack(route, route.capabilities);
+  route.emulates = lacking !== undefined;
   if (lacking && !route.unsafeEmulation) {
     throw new Unenforceable(
       `folder "${route.folder.name}": policy ${route.judgement.policy} needs a store that enforces ${lacking}, and ` +

@@ -24,7 +24,10 @@ export interface Route {
   readonly describe: (path: string, file: FileState) => ObjectDescription;
   /** True when the policy asks S3 to enforce conditions, which not every store does. */
   readonly needsConditions: boolean;
+  /** Where the store cannot enforce conditions: look first, write without, and accept the race. */
   readonly unsafeEmulation: boolean;
+  /** It cannot, as the probe found. */
+  emulates: boolean;
   /** What the store was found to do; undefined until it was probed. */
   capabilities: Capabilities | undefined;
 }

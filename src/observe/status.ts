@@ -1,6 +1,7 @@
 // Status: what is in S3 and what is not, since when and why. Read from the journal, completed by a running daemon with
 // what only it knows.
 import type { Config, RouteIdentity } from '../config/config.ts';
+import { isTemporary } from '../core/failure.ts';
 import type { Journal, RouteTrouble } from '../journal/journal.ts';
 
 /** A path that is not in S3 as it is here. */
@@ -26,7 +27,9 @@ export interface RouteStatus {
   /** Age of the longest waiting change, in seconds: the number to alert on. */
   readonly lagSeconds: number;
   readonly lastSuccess: string | undefined;
-  readonly trouble: { readonly code: string; readonly message: string; readonly since: string } | undefined;
+  readonly trouble:
+    | { readonly code: string; readonly message: string; readonly since: string; readonly temporary: boolean }
+    | undefined;
   readonly problems: readonly ProblemPath[];
 }
 
@@ -164,32 +167,22 @@ function emptyRoute(destination: string): RouteStatus {
 }
 
 function describeTrouble(trouble: RouteTrouble | undefined) {
-  return trouble && { code: trouble.code, message: trouble.message, since: isoTime(trouble.sinceMs) };
+  if (!trouble) return undefined;
+  const { code, message, sinceMs } = trouble;
+  const temporary = trouble.class !== 'unenforceable' && isTemporary(trouble.class);
+  return { code, message, since: isoTime(sinceMs), temporary };
 }
 
 /** The exit code that tells the state: what needs a person first, then what time may mend. */
 export function exitCodeOf(status: Status): 0 | 1 | 5 | 75 {
   const routes = status.folders.flatMap((folder) => folder.routes);
-  const waitsForTime = (route: RouteStatus) => route.trouble && temporary.has(route.trouble.code);
   if (status.folders.some((folder) => folder.state === 'halted')) return 1;
   if (routes.some((route) => route.failed + route.blocked > 0)) return 1;
-  if (routes.some((route) => route.trouble && !waitsForTime(route))) return 1;
+  if (routes.some((route) => route.trouble && !route.trouble.temporary)) return 1;
   if (routes.some((route) => route.conflicts + route.held > 0)) return 5;
-  if (routes.some((route) => waitsForTime(route) || route.retrying > 0)) return 75;
+  if (routes.some((route) => route.trouble || route.retrying > 0)) return 75;
   return 0;
 }
-
-/** Codes of troubles that may pass without anybody doing anything. */
-const temporary: ReadonlySet<string> = new Set([
-  'ECONNREFUSED',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'EHOSTDOWN',
-  'ENETDOWN',
-  'TimeoutError',
-]);
 
 /** One line that a person reads in `systemctl status`. */
 export function statusLine(status: Status): string {
