@@ -16,7 +16,7 @@ import type { Status } from '../../src/observe/status.ts';
 import { differences, type Difference, type Expected } from './compare.ts';
 import { external, type Store } from './store.ts';
 
-export { external, startStore, type Store, type StoreOptions } from './store.ts';
+export { startStore, type Store } from './store.ts';
 
 const checkout = path.resolve(import.meta.dirname, '../..');
 const program = path.join(checkout, 'dist/main.js');
@@ -265,6 +265,14 @@ export class Daemon {
       .split('\n')
       .filter((line) => line !== '')
       .map((line) => JSON.parse(line) as LogLine);
+  }
+
+  /** What was handled of these paths, as the log tells it on level debug. */
+  handled(paths: readonly string[]): LogLine[] {
+    return this.log.filter(
+      ({ msg, path, outcome }) =>
+        msg === 'change handled' && outcome !== 'unchanged' && paths.includes(String(path)),
+    );
   }
 
   /** Waits for a line of the log. */
