@@ -5,7 +5,6 @@ import { JournalInUse } from '../journal/journal.ts';
 import { openLog } from '../observe/log.ts';
 import { openNotifier } from '../observe/notify.ts';
 import { startHealth } from '../observe/health.ts';
-import { statusLine } from '../observe/status.ts';
 import { version } from '../version.ts';
 import { readConfig } from './config.ts';
 import { exitCodes, type ExitCode } from './exit.ts';
@@ -15,11 +14,18 @@ import { Reporter } from './reporter.ts';
 /** systemd's stop must never run into its kill: what is not finished by then can be gone on with. */
 const stopMaxMs = 8_000;
 
+/** Opening a journal of many gigabytes after a power cut blocks: no tick can ask for more time meanwhile. */
+const openMaxUsec = '600000000';
+
 export async function run(options: VerbOptions): Promise<ExitCode> {
   const config = readConfig(options.config);
   if (!config) return exitCodes.config;
   const log = openLog(config.logLevel, process.env);
+  // Node prints what it dies of without a priority; this line is found by who looks for errors.
+  process.on('uncaughtExceptionMonitor', (err) => log.error({ err }, 's3syncd crashes'));
   const reporter = new Reporter(log);
+  const notifier = openNotifier(process.env);
+  notifier?.send({ STATUS: 'opening the journal', EXTEND_TIMEOUT_USEC: openMaxUsec });
   let daemon: Daemon;
   try {
     daemon = new Daemon(config, {
@@ -36,21 +42,19 @@ export async function run(options: VerbOptions): Promise<ExitCode> {
     'GET /status': () => daemon.status(),
     'POST /retry': () => ({ retried: daemon.retry() }),
   });
-  const notifier = openNotifier(process.env);
-  const health = startHealth(daemon, notifier, () => statusLine(daemon.status()));
+  const health = startHealth(daemon, notifier, log);
   log.info({ version, folders: config.folders.map((folder) => folder.name) }, 's3syncd starts');
 
   const stopping = new Promise<string>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve(signal));
   });
   void daemon.watching.then(() => {
-    notifier.send(['READY=1', `STATUS=${statusLine(daemon.status())}`]);
+    health.ready();
     log.info('watching for changes');
   });
   const why = await Promise.race([stopping, daemon.ended.then(() => 'end')]);
-  notifier.send(['STOPPING=1']);
+  health.stopping();
   log.info({ why }, 's3syncd stops');
-  health.end();
   reporter.end();
   await control.close();
   // A second signal, or a store that does not answer, does not keep us: claims return at the next start.
