@@ -285,6 +285,16 @@ describe('a change that failed', () => {
     expect(it.counts.retrying).toBe(0);
   });
 
+  test('is ready at once after a restart: whoever starts may have mended something', () => {
+    const it = testJournal();
+    it.nowMs = Date.now();
+    it.observe('a');
+    it.end(it.claimOne('a'), failedAt(it.nowMs + 3_600_000));
+    it.reopen();
+    it.nowMs = Date.now();
+    expect(it.claimOne('a').attempts).toBe(0);
+  });
+
   test('is left out of what is ready once it was tried too often', () => {
     const it = testJournal();
     it.observe('a');
