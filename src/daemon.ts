@@ -296,7 +296,16 @@ function openRoutes(config: Config, journal: Journal): { routes: Route[]; close:
       );
     }),
   );
+  for (const route of routes) route.siblings = routes.filter((other) => shareKeys(route, other, config));
   return { routes, close: () => clients.forEach((client) => client.destroy()) };
+}
+
+/** Two folders in one bucket, the prefix of one within that of the other. */
+function shareKeys(a: Route, b: Route, config: Config): boolean {
+  const store = ({ folder, destination }: Route) =>
+    routeIdentity(folder, config.destinations.get(destination.name)!).store;
+  const overlap = a.prefix.startsWith(b.prefix) || b.prefix.startsWith(a.prefix);
+  return a !== b && overlap && store(a) === store(b);
 }
 
 export function makeRoute(
@@ -322,6 +331,7 @@ export function makeRoute(
     needsConditions: folder.policy !== 'overwrite',
     unsafeEmulation: destination.unsafeEmulation,
     emulates: false,
+    siblings: [],
     capabilities: undefined,
   };
 }

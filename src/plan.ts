@@ -4,7 +4,7 @@ import type { Config } from './config/config.ts';
 import { routeIdentity } from './config/config.ts';
 import { Failure } from './core/failure.ts';
 import type { Observation } from './core/observation.ts';
-import { joinPath, keyFor } from './core/key.ts';
+import { bytesName, joinPath, keyFor } from './core/key.ts';
 import { makeRoute } from './daemon.ts';
 import { Endpoint } from './drain/endpoint.ts';
 import { firstFacts, resolve } from './drain/look.ts';
@@ -60,10 +60,7 @@ export async function planConfig(config: Config): Promise<Plan> {
       const listings = new Map<Route, Map<string, ListedObject>>();
       for (const { observations, obstacles } of scan(subject)) {
         for (const { directory, name, reason } of obstacles) {
-          const path = joinPath(
-            directory,
-            typeof name === 'string' ? name : Buffer.from(name).toString('latin1'),
-          );
+          const path = joinPath(directory, typeof name === 'string' ? name : bytesName(name));
           for (const route of routes) actions.push(planned(route, path, 'block', reason, 0));
         }
         for (const observation of observations) {
@@ -116,9 +113,12 @@ async function planPath(
   const listed = firstContact
     ? (await listingOf(route, listings)).get(path)
     : journal.listed(route.routeId, path);
-  const subject = { path, key: keyed.key, baseline, listed };
   try {
-    const resolved = await resolve(route, subject, firstFacts(route, subject));
+    const resolved = await resolve(
+      route,
+      { path, key: keyed.key },
+      firstFacts(route, { path, baseline, listed }),
+    );
     if (resolved.kind === 'changed') return planned(route, path, 'wait', 'changing', 0);
     const { action, facts } = resolved;
     const bytes = facts.local.kind === 'file' ? facts.local.file.size : 0;

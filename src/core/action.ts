@@ -56,7 +56,7 @@ export const reasons = [
 ] as const;
 export type Reason = (typeof reasons)[number];
 
-export const conflictReasons = ['foreign', 'remote-changed', 'ambiguous', 'key-collision'] as const;
+export const conflictReasons = ['foreign', 'remote-changed', 'ambiguous'] as const;
 export type ConflictReason = (typeof conflictReasons)[number];
 
 /** Why a path cannot be synced at all until something outside the daemon changes. */
@@ -64,6 +64,7 @@ export const blockReasons = [
   'name-not-utf8',
   'key-too-long',
   'key-not-portable',
+  'key-collision',
   'unreadable',
   'symlink-loop',
   'symlink-outside',

@@ -34,6 +34,15 @@ export function joinPath(directory: string, name: string): string {
   return directory === '' ? name : `${directory}/${name}`;
 }
 
+/** A name that is not UTF-8 as a person can read and a shell's $'…' can take: `caf\xE9.txt`. */
+export function bytesName(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) =>
+    byte >= 0x20 && byte < 0x7f
+      ? String.fromCharCode(byte)
+      : `\\x${byte.toString(16).toUpperCase().padStart(2, '0')}`,
+  ).join('');
+}
+
 function utf8Length(text: string): number {
   let bytes = 0;
   for (const character of text) {

@@ -43,17 +43,26 @@ const clockTickMs = 20;
 const roundsMax = 4;
 
 export async function handle(route: Route, claim: Claim, tools: Tools): Promise<Handled> {
-  const keyed = keyFor(route.prefix, claim.path);
-  if (keyed.kind === 'blocked') return blocked(keyed.reason, undefined);
-  const { path, baseline, listed } = claim;
-  const subject = { path, key: keyed.key, baseline, listed };
   try {
-    const facts = firstFacts(route, subject);
+    const facts = firstFacts(route, claim);
+    const keyed = keyFor(route.prefix, claim.path);
+    if (facts.local.kind === 'file') {
+      if (keyed.kind === 'blocked') return blocked(keyed.reason, facts.local);
+      if (collides(route, keyed.key, tools.journal)) return blocked('key-collision', facts.local);
+    }
     await untilTickPassed(facts.local);
-    return await bringInLine(route, claim, subject, facts, tools);
+    const key = keyed.kind === 'key' ? keyed.key : '';
+    return await bringInLine(route, claim, { path: claim.path, key }, facts, tools);
   } catch (error) {
     return failed(route, claim, error);
   }
+}
+
+/** Another folder that shares the keys has a file at this one: whoever came first keeps it. */
+function collides(route: Route, key: string, journal: Journal): boolean {
+  return route.siblings.some(
+    ({ routeId, prefix }) => key.startsWith(prefix) && journal.occupies(routeId, key.slice(prefix.length)),
+  );
 }
 
 async function bringInLine(
@@ -209,7 +218,6 @@ const conflictMessage = {
   foreign: 'somebody else put another object there',
   'remote-changed': 'somebody else changed the object since it was last synced',
   ambiguous: 'file and object differ and neither is newer',
-  'key-collision': 'another file has the same key',
 } as const;
 
 /** The baseline after a decision not to write: the file as it is, and the object as it is known. */
@@ -239,6 +247,7 @@ function agreedContent({ outcome }: Extract<Action, { kind: 'settle' }>): boolea
 const blockMessage: Readonly<Record<BlockReason, string>> = {
   'name-not-utf8': 'its name is not valid UTF-8, which S3 keys must be: rename it',
   'key-too-long': 'its key is longer than the 1,024 bytes that S3 allows: shorten the path or the prefix',
+  'key-collision': 'a file of another folder has the same key: put {folder}/ into the prefix, or rename it',
   'key-not-portable': 'its key is not one that every S3 store takes: rename it',
   unreadable: 'it cannot be read: give the service user read access, or exclude it',
   'symlink-loop': 'the link leads back to a directory above it: remove the link, or exclude it',
@@ -314,7 +323,7 @@ function failed(route: Route, claim: Claim, error: unknown): Handled {
 /** A file that cannot be opened can still be looked at: so that it is tried again when its mode changes. */
 function unreadableLocal(route: Route, claim: Claim): Local | undefined {
   try {
-    return firstFacts(route, { path: claim.path, key: '', baseline: undefined, listed: undefined }).local;
+    return firstFacts(route, claim).local;
   } catch {
     return undefined;
   }

@@ -14,6 +14,11 @@ import type { Route } from './route.ts';
 export interface Subject {
   readonly path: string;
   readonly key: string;
+}
+
+/** What the journal knows of it. */
+export interface Remembered {
+  readonly path: string;
   readonly baseline: Baseline | undefined;
   /** What the first contact's listing found at the key. */
   readonly listed: ListedObject | undefined;
@@ -25,11 +30,11 @@ export type Resolved =
   | { readonly kind: 'changed' };
 
 /** The facts to begin with. @throws the system's error when the file's state cannot be read */
-export function firstFacts(route: Route, subject: Subject): Facts {
+export function firstFacts(route: Route, remembered: Remembered): Facts {
   return {
-    local: look(route.root, subject.path),
-    baseline: subject.baseline,
-    remote: subject.baseline ? undefined : remoteFromListing(subject.listed),
+    local: look(route.root, remembered.path),
+    baseline: remembered.baseline,
+    remote: remembered.baseline ? undefined : remoteFromListing(remembered.listed),
     content: undefined,
     ownTryMayHaveLanded: false,
   };

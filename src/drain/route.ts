@@ -19,6 +19,8 @@ export interface Route {
   readonly endpoint: Endpoint;
   /** Of its keys. */
   readonly prefix: string;
+  /** Routes of other folders whose keys may be the same ones. */
+  siblings: readonly { readonly routeId: number; readonly prefix: string }[];
   readonly judgement: Judgement;
   readonly checksum: ChecksumAlgorithm | 'none';
   readonly describe: (path: string, file: FileState) => ObjectDescription;

@@ -12,7 +12,7 @@ import type { SettledOutcome } from '../core/action.ts';
 import type { Baseline } from '../core/baseline.ts';
 import type { Sighting } from '../core/file.ts';
 import type { FailureClass } from '../core/failure.ts';
-import { directoryOf, joinPath, nameOf } from '../core/key.ts';
+import { bytesName, directoryOf, joinPath, nameOf } from '../core/key.ts';
 import type { Observation, Obstacle } from '../core/observation.ts';
 import { readyAtMs } from '../core/schedule.ts';
 import { baselineFromRow, rowFromBaseline, rowFromFingerprint, type BaselineRow } from './rows.ts';
@@ -314,6 +314,12 @@ export class Journal {
     return this.transaction(() => this.#sql.retry.run(nowMs, routeId).changes);
   }
 
+  /** True when the route has an object for a path, or is about to write one. */
+  occupies(routeId: number, filePath: string): boolean {
+    const directory = directoryOf(filePath);
+    return this.#sql.occupies.get({ routeId, directory, name: nameOf(filePath) }) === 1;
+  }
+
   baseline(routeId: number, filePath: string): Baseline | undefined {
     const row = this.#sql.baselineByPath.get(routeId, directoryOf(filePath), nameOf(filePath));
     return row && baselineFromRow(row);
@@ -423,7 +429,7 @@ export class Journal {
   stuck(routeId: number, limit: number): StuckChange[] {
     return this.#sql.stuckChanges.all(routeId, limit).map((row) => ({
       routeId,
-      path: joinPath(row.path, typeof row.name === 'string' ? row.name : displayBytes(row.name)),
+      path: joinPath(row.path, typeof row.name === 'string' ? row.name : bytesName(row.name)),
       state: row.state,
       code: row.code ?? '',
       message: row.message ?? '',
@@ -559,17 +565,6 @@ function seenRow(seen: Sighting | undefined) {
   if (seen === 'absent') return { seenSize: -1, seenMtimeNs: 0, seenCtimeNs: 0, seenIno: 0 };
   const row = rowFromFingerprint(seen);
   return { seenSize: row.size, seenMtimeNs: row.mtime_ns, seenCtimeNs: row.ctime_ns, seenIno: row.ino };
-}
-
-/** Bytes that are not UTF-8 as a person can read and a shell's $'…' can take: `caf\xE9.txt`. */
-function displayBytes(bytes: Buffer): string {
-  return [...bytes]
-    .map((byte) =>
-      byte >= 0x20 && byte < 0x7f
-        ? String.fromCharCode(byte)
-        : `\\x${byte.toString(16).toUpperCase().padStart(2, '0')}`,
-    )
-    .join('');
 }
 
 /** SQLite's write-ahead log needs shared memory that all its users see: no network file system has it. */
@@ -814,6 +809,13 @@ function prepare(database: Database.Database) {
          WHERE route_id = ? AND directory.path = ? AND name = ?`,
       )
       .safeIntegers(),
+    occupies: integer<[{ routeId: number; directory: string; name: string }]>(
+      `SELECT EXISTS (SELECT 1 FROM baseline WHERE route_id = @routeId AND dir_id = directory.dir_id
+                        AND name = @name AND gone = 0)
+           OR EXISTS (SELECT 1 FROM change WHERE route_id = @routeId AND dir_id = directory.dir_id
+                        AND name = @name AND state = 'claimed')
+       FROM route JOIN directory USING (folder_id) WHERE route_id = @routeId AND directory.path = @directory`,
+    ),
     upsertBaseline: database.prepare(
       `INSERT OR REPLACE INTO baseline
          (route_id, dir_id, name, outcome, owned, gone, size, mtime_ns, ctime_ns, ino, mode, uid, gid,
