@@ -109,6 +109,16 @@ describe('an observation during a claim', () => {
     },
   );
 
+  test('leaves the attempts of the claim as they are', () => {
+    const it = testJournal();
+    it.observe('a');
+    it.end(it.claimOne('a'), failedAt(it.nowMs));
+    const second = it.claimOne('a');
+    it.observe('a');
+    it.end(second, failedAt(it.nowMs));
+    expect(it.claimOne('a').attempts).toBe(2);
+  });
+
   test('keeps its own settling when the claim is released', () => {
     const it = testJournal({ settleMs: 1_000, settleMaxMs: 60_000 });
     it.observe('a');
