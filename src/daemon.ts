@@ -111,7 +111,8 @@ export class Daemon {
     }));
     const identity = (folder: FolderConfig, destination: string) =>
       routeIdentity(folder, this.config.destinations.get(destination)!);
-    const live = { sinceMs: this.startedMs, folders };
+    const routes = new Map(this.drains.map((drain) => [drain.route.routeId, drain.status]));
+    const live = { sinceMs: this.startedMs, folders, routes };
     return readStatus(this.config, this.journal, identity, version, live);
   }
 
@@ -122,7 +123,7 @@ export class Daemon {
     return {
       handled: sum((drain) => drain.handled),
       pending: sum((drain) => this.journal.openCount(drain.route.routeId)),
-      bytes: sum((drain) => drain.bytes),
+      bytes: sum((drain) => drain.sentBytes),
       scanning: this.folders.some((folder) => !folder.scanned && folder.halt === undefined),
     };
   }
@@ -152,9 +153,8 @@ export class Daemon {
 
   /** Ends orderly: what is in flight is finished or can be gone on with; nothing new is started. */
   async stop(): Promise<void> {
-    await this.#watch.stop();
     for (const drain of this.drains) drain.stop();
-    await this.#ended;
+    await Promise.all([this.#watch.stop(), this.#ended]);
     this.#closeConnections();
     this.journal.close();
   }

@@ -49,7 +49,7 @@ export async function run(options: VerbOptions): Promise<ExitCode> {
   process.off('SIGINT', interrupt);
   process.off('SIGTERM', interrupt);
 
-  process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : reportText(report));
+  process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : reportText(report, status));
   const exitCode = exitCodeOf(status);
   if (exitCode !== 0 && !options.json) process.stderr.write(`\n${problemsText(status)}`);
   return exitCode;
@@ -76,23 +76,32 @@ function addRequests(total: Record<string, number>, requests: ReadonlyMap<string
   for (const [operation, count] of requests) total[operation] = (total[operation] ?? 0) + count;
 }
 
-function reportText(report: OnceReport): string {
+function reportText(report: OnceReport, status: Status): string {
   const rows = Object.entries(report.folders).map(([name, { outcomes: counts, bytes }]) => {
     const parts = Object.entries(counts)
       .filter(([outcome, count]) => count > 0 && outcome !== 'unchanged' && outcome !== 'vanished')
       .map(([outcome, count]) => `${countText(count)} ${outcome}`);
+    const waiting = waitingIn(status, name);
+    if (waiting > 0) parts.push(`${countText(waiting)} still to go`);
     return [name, parts.length > 0 ? parts.join(', ') : 'nothing to do', bytes > 0 ? bytesText(bytes) : ''];
   });
   const requests = Object.values(report.requests).reduce((sum, count) => sum + count, 0);
   return `${table(rows)}${countText(requests)} requests, ${durationText(report.durationMs)}\n`;
 }
 
+function waitingIn(status: Status, name: string): number {
+  const routes = status.folders.find((folder) => folder.name === name)?.routes ?? [];
+  return routes.reduce((sum, route) => sum + route.pending, 0);
+}
+
 /** Only the folders that are not well: the rest is in the table already. */
 function problemsText(status: Status): string {
-  const folders = status.folders.filter(
-    (folder) =>
-      folder.reasons.length > 0 ||
-      folder.routes.some((route) => route.trouble !== undefined || route.problems.length > 0),
-  );
+  const folders = status.folders
+    .filter(
+      (folder) =>
+        folder.reasons.length > 0 ||
+        folder.routes.some((route) => route.trouble !== undefined || route.problems.length > 0),
+    )
+    .map((folder) => (folder.state === 'starting' ? { ...folder, state: 'stopped' as const } : folder));
   return statusText({ ...status, folders }).replace(/^.*\n\n/, '');
 }

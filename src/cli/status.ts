@@ -94,7 +94,10 @@ function troubleCounts(route: RouteStatus): string {
 
 function problemLines(route: RouteStatus): string[] {
   const lines: string[] = [];
-  if (route.trouble) lines.push(`  ! ${route.trouble.message} (since ${ageText(route.trouble.since)})\n`);
+  if (route.trouble) {
+    const next = route.nextTry === undefined ? '' : `, next try in ${durationText(msUntil(route.nextTry))}`;
+    lines.push(`  ! ${route.trouble.message} (for ${ageText(route.trouble.since)}${next})\n`);
+  }
   for (const { path, state, code, message } of route.problems) {
     lines.push(`  ! ${nameText(path)}: ${state}, ${code}: ${nameText(message)}\n`);
   }
@@ -102,6 +105,10 @@ function problemLines(route: RouteStatus): string[] {
   const unnamed = all - route.problems.length;
   if (unnamed > 0) lines.push(`  … and ${plural(unnamed, 'more file')}\n`);
   return lines;
+}
+
+function msUntil(time: string): number {
+  return Math.max(0, Date.parse(time) - Date.now());
 }
 
 function ageText(time: string | undefined): string {

@@ -33,6 +33,7 @@ export interface DrainOptions {
   readonly onHandled: (route: Route, claim: Claim, handled: Handled) => void;
 }
 
+/** What the journal does not know of a route. */
 export interface DrainStatus {
   readonly inFlight: readonly string[];
   /** When a route or an endpoint in trouble is tried next. */
@@ -43,6 +44,7 @@ export class Drain {
   readonly route: Route;
   readonly outcomes = new Map<Outcome, number>();
   #bytes = 0;
+  #sentBytes = 0;
   readonly #options: DrainOptions;
   readonly #stop = new AbortController();
   readonly #queue: Claim[] = [];
@@ -54,7 +56,7 @@ export class Drain {
   #preparing = false;
   #refused: string | undefined;
   #deniedInRow = 0;
-  /** The trouble that was reported last and has not ended. */
+  /** Code of the trouble that was reported last and has not ended. */
   #reported: string | undefined;
   #halted = false;
   #finishing = false;
@@ -65,7 +67,7 @@ export class Drain {
     this.#options = options;
     route.endpoint.join(route.routeId);
     // What kept the route from working before the restart may be mended: it is found out anew.
-    this.#reported = options.journal.trouble(route.routeId)?.message;
+    this.#reported = options.journal.trouble(route.routeId)?.code;
   }
 
   /** Bytes of files that were uploaded. */
@@ -89,6 +91,11 @@ export class Drain {
   halt(halted: boolean): void {
     this.#halted = halted;
     this.#wake();
+  }
+
+  /** Bytes that were sent, those of unfinished uploads included. */
+  get sentBytes(): number {
+    return this.#sentBytes;
   }
 
   /** Handled changes, retries included. */
@@ -238,7 +245,7 @@ export class Drain {
         budget,
         partBudget,
         signal: this.#stop.signal,
-        onBytes: () => undefined,
+        onBytes: (bytes) => (this.#sentBytes += bytes),
       });
       this.#learn(handled);
       this.#complete({ claim, end: handled.end });
@@ -294,8 +301,8 @@ export class Drain {
 
   /** Says once what is wrong, in the log and to `status`. */
   #report(trouble: Omit<RouteTrouble, 'sinceMs'>): void {
-    if (this.#reported === trouble.message) return;
-    this.#reported = trouble.message;
+    if (this.#reported === trouble.code) return;
+    this.#reported = trouble.code;
     this.#options.journal.recordTrouble(this.route.routeId, { ...trouble, sinceMs: Date.now() });
     this.#options.log.error({ ...this.#subject, code: trouble.code }, trouble.message);
   }

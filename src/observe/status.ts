@@ -30,6 +30,10 @@ export interface RouteStatus {
   readonly trouble:
     | { readonly code: string; readonly message: string; readonly since: string; readonly temporary: boolean }
     | undefined;
+  /** When a route in trouble is tried again. */
+  readonly nextTry: string | undefined;
+  /** Paths that are being handled right now. */
+  readonly sending: readonly string[];
   readonly problems: readonly ProblemPath[];
 }
 
@@ -62,6 +66,10 @@ export interface Live {
     readonly degraded: readonly string[];
     readonly halt: string | undefined;
   }[];
+  readonly routes: ReadonlyMap<
+    number,
+    { readonly inFlight: readonly string[]; readonly nextTryMs: number | undefined }
+  >;
 }
 
 /** How many paths of each kind are named; the counts are complete. */
@@ -99,7 +107,9 @@ export function readStatus(
         reasons: halt === undefined ? (state?.degraded ?? []) : [halt],
         lastScan: scannedAtMs === undefined ? undefined : isoTime(scannedAtMs),
         routes: rows.map(({ name, row }) =>
-          row ? routeStatus(journal, name, row.routeId, nowMs) : emptyRoute(name),
+          row
+            ? routeStatus(journal, name, row.routeId, nowMs, live?.routes.get(row.routeId))
+            : emptyRoute(name),
         ),
       };
     }),
@@ -116,7 +126,13 @@ function folderState(
   return live.watching ? 'ok' : 'starting';
 }
 
-function routeStatus(journal: Journal, destination: string, routeId: number, nowMs: number): RouteStatus {
+function routeStatus(
+  journal: Journal,
+  destination: string,
+  routeId: number,
+  nowMs: number,
+  live: { readonly inFlight: readonly string[]; readonly nextTryMs: number | undefined } | undefined,
+): RouteStatus {
   const counts = journal.counts(routeId);
   const succeededAtMs = journal.succeededAtMs(routeId);
   return {
@@ -135,6 +151,8 @@ function routeStatus(journal: Journal, destination: string, routeId: number, now
         : Math.max(0, Math.round((nowMs - counts.oldestPendingMs) / 1000)),
     lastSuccess: succeededAtMs === undefined ? undefined : isoTime(succeededAtMs),
     trouble: describeTrouble(journal.trouble(routeId)),
+    nextTry: live?.nextTryMs === undefined ? undefined : isoTime(live.nextTryMs),
+    sending: live?.inFlight.slice(0, problemsMax) ?? [],
     problems: [
       ...journal.stuck(routeId, problemsMax),
       ...journal.retrying(routeId, problemsMax).map((change) => ({ ...change, state: 'retrying' as const })),
@@ -162,6 +180,8 @@ function emptyRoute(destination: string): RouteStatus {
     lagSeconds: 0,
     lastSuccess: undefined,
     trouble: undefined,
+    nextTry: undefined,
+    sending: [],
     problems: [],
   };
 }
