@@ -2,7 +2,7 @@
 import { checkConfig, type Finding } from '../check.ts';
 import { readConfig } from './config.ts';
 import { exitCodes, type ExitCode } from './exit.ts';
-import type { VerbOptions } from './program.ts';
+import type { VerbOptions } from './verb.ts';
 
 const marks = { ok: '✓', warning: '!', error: '✗' } as const;
 

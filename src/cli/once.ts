@@ -7,7 +7,7 @@ import { exitCodeOf, type Status } from '../observe/status.ts';
 import { readConfig } from './config.ts';
 import { exitCodes, type ExitCode } from './exit.ts';
 import { startProgress } from './progress.ts';
-import type { VerbOptions } from './program.ts';
+import type { VerbOptions } from './verb.ts';
 import { bytesText, countText, durationText, table } from './text.ts';
 import { statusText } from './status.ts';
 

@@ -3,7 +3,7 @@ import { planConfig, type PlannedAction } from '../plan.ts';
 import { Failure } from '../core/failure.ts';
 import { readConfig } from './config.ts';
 import { exitCodes, type ExitCode } from './exit.ts';
-import type { VerbOptions } from './program.ts';
+import type { VerbOptions } from './verb.ts';
 import { bytesText, countText, nameText, plural, table } from './text.ts';
 
 /** Lines of a table that a person still reads; `--json` has them all. */

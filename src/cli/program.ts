@@ -2,13 +2,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { version } from '../version.ts';
 import { exitCodes, type ExitCode } from './exit.ts';
-
-/** What every verb is given. */
-export interface VerbOptions {
-  readonly config: string;
-  readonly json: boolean;
-  readonly exitCode: boolean;
-}
+import type { VerbOptions } from './verb.ts';
 
 interface Verb {
   readonly name: string;

@@ -2,7 +2,7 @@
 import { askDaemon } from '../control/client.ts';
 import { readConfig } from './config.ts';
 import { exitCodes, type ExitCode } from './exit.ts';
-import type { VerbOptions } from './program.ts';
+import type { VerbOptions } from './verb.ts';
 import { plural } from './text.ts';
 
 export async function run(options: VerbOptions): Promise<ExitCode> {

@@ -8,7 +8,7 @@ import { startHealth } from '../observe/health.ts';
 import { version } from '../version.ts';
 import { readConfig } from './config.ts';
 import { exitCodes, type ExitCode } from './exit.ts';
-import type { VerbOptions } from './program.ts';
+import type { VerbOptions } from './verb.ts';
 import { Reporter } from './reporter.ts';
 
 /** systemd's stop must never run into its kill: what is not finished by then can be gone on with. */

@@ -13,7 +13,7 @@ import {
 import { version } from '../version.ts';
 import { readConfig } from './config.ts';
 import { exitCodes, type ExitCode } from './exit.ts';
-import type { VerbOptions } from './program.ts';
+import type { VerbOptions } from './verb.ts';
 import { countText, durationText, nameText, plural, table } from './text.ts';
 
 export async function run(options: VerbOptions): Promise<ExitCode> {

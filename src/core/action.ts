@@ -34,7 +34,7 @@ export const outcomes = [
 export type Outcome = (typeof outcomes)[number];
 
 /** Why an action was chosen. */
-export const reasons = [
+const reasons = [
   'missing',
   'new',
   'changed',
@@ -56,11 +56,11 @@ export const reasons = [
 ] as const;
 export type Reason = (typeof reasons)[number];
 
-export const conflictReasons = ['foreign', 'remote-changed', 'ambiguous'] as const;
+const conflictReasons = ['foreign', 'remote-changed', 'ambiguous'] as const;
 export type ConflictReason = (typeof conflictReasons)[number];
 
 /** Why a path cannot be synced at all until something outside the daemon changes. */
-export const blockReasons = [
+const blockReasons = [
   'name-not-utf8',
   'key-too-long',
   'key-not-portable',

@@ -8,14 +8,7 @@
  * - `denied`: this request is not allowed: the change is `failed` until the next rescan; several in a row pause the route
  * - `permanent`: this object cannot be written as asked: the change is `failed` until its file changes or `retry`
  */
-export const failureClasses = [
-  'transient',
-  'throttled',
-  'unreachable',
-  'refused',
-  'denied',
-  'permanent',
-] as const;
+const failureClasses = ['transient', 'throttled', 'unreachable', 'refused', 'denied', 'permanent'] as const;
 export type FailureClass = (typeof failureClasses)[number];
 
 /** True when time alone may mend it. */

@@ -33,10 +33,3 @@ export function sameFingerprint(a: Fingerprint, b: Fingerprint): boolean {
 
 /** What was last seen or known at a path, as far as a scan compares it. */
 export type Sighting = Fingerprint | 'absent';
-
-/** True when a scan has nothing new to say. */
-export function sameSighting(a: Sighting | undefined, b: Sighting): boolean {
-  if (a === undefined) return false;
-  if (a === 'absent' || b === 'absent') return a === b;
-  return sameFingerprint(a, b);
-}

@@ -3,7 +3,7 @@
 import type { BlockReason } from './action.ts';
 
 /** S3's limit for a key, in bytes of UTF-8 (Amazon S3 user guide, "Naming Amazon S3 objects"). */
-export const keyBytesMax = 1024;
+const keyBytesMax = 1024;
 
 export type KeyResult =
   | { readonly kind: 'key'; readonly key: string }

@@ -8,20 +8,16 @@ import fs from 'node:fs';
 import path from 'node:path';
 import Database from 'better-sqlite3';
 import type { RouteIdentity } from '../config/config.ts';
-import type { SettledOutcome } from '../core/action.ts';
 import type { Baseline } from '../core/baseline.ts';
 import type { Sighting } from '../core/file.ts';
 import type { FailureClass } from '../core/failure.ts';
 import { bytesName, directoryOf, joinPath, nameOf } from '../core/key.ts';
 import type { Observation, Obstacle } from '../core/observation.ts';
 import { readyAtMs } from '../core/schedule.ts';
-import { baselineFromRow, rowFromBaseline, rowFromFingerprint, type BaselineRow } from './rows.ts';
+import { baselineFromRow, rowFromBaseline, rowFromFingerprint, type StuckState } from './rows.ts';
+import { prepareStatements, type Statements } from './statements.ts';
 import { migrate, refuseForeign, schemaVersion, versionOf } from './schema.ts';
 import { Uploads } from './uploads.ts';
-
-/** States in which a change waits for something other than time. */
-export const stuckStates = ['failed', 'conflict', 'blocked', 'held'] as const;
-export type StuckState = (typeof stuckStates)[number];
 
 /** A change taken to be handled. */
 export interface Claim {
@@ -117,14 +113,14 @@ export class Journal {
   readonly uploads: Uploads;
   readonly #database: Database.Database;
   readonly #lock: Database.Database | undefined;
-  readonly #sql: ReturnType<typeof prepare>;
+  readonly #sql: Statements;
   /** Routes with or without rows in `listed`, as far as that was asked. */
   readonly #listings = new Map<number, boolean>();
 
   private constructor(database: Database.Database, lock: Database.Database | undefined) {
     this.#database = database;
     this.#lock = lock;
-    this.#sql = prepare(database);
+    this.#sql = prepareStatements(database);
     this.uploads = new Uploads(database);
   }
 
@@ -639,275 +635,4 @@ function configure(database: Database.Database): void {
   database.pragma('trusted_schema = OFF');
   database.pragma('cell_size_check = ON');
   database.pragma('temp_store = MEMORY');
-}
-
-/** Outcomes by which an object that differs was left alone: another policy or comparison may do otherwise. */
-const inaction = ['skipped-existing', 'skipped-not-newer', 'remote-newer'] satisfies SettledOutcome[];
-
-function prepare(database: Database.Database) {
-  const integer = <P extends unknown[]>(sql: string) => database.prepare<P, number>(sql).pluck();
-  const text = <P extends unknown[]>(sql: string) => database.prepare<P, string>(sql).pluck();
-  return {
-    upsertFolder: integer<[string, string]>(
-      `INSERT INTO folder (name, path) VALUES (?, ?)
-       ON CONFLICT (name) DO UPDATE SET path = excluded.path RETURNING folder_id`,
-    ),
-    upsertDestination: integer<[string, string]>(
-      `INSERT INTO destination (name, identity) VALUES (?, ?)
-       ON CONFLICT (name) DO UPDATE SET
-         capabilities = iif(identity = excluded.identity, capabilities, NULL),
-         identity = excluded.identity
-       RETURNING destination_id`,
-    ),
-    findRoute: database.prepare<[number, number], { route_id: number; identity: string; judgement: string }>(
-      'SELECT route_id, identity, judgement FROM route WHERE folder_id = ? AND destination_id = ?',
-    ),
-    findRouteByNames: database.prepare<
-      [string, string],
-      {
-        route_id: number;
-        folder_id: number;
-        destination_id: number;
-        identity: string;
-        listed_at: number | null;
-      }
-    >(
-      `SELECT route_id, folder_id, destination_id, route.identity, listed_at
-       FROM route JOIN folder USING (folder_id) JOIN destination USING (destination_id)
-       WHERE folder.name = ? AND destination.name = ?`,
-    ),
-    upsertRoute: database.prepare<
-      [number, number, string, string],
-      { route_id: number; listed_at: number | null }
-    >(
-      `INSERT INTO route (folder_id, destination_id, identity, judgement) VALUES (?, ?, ?, ?)
-       ON CONFLICT (folder_id, destination_id) DO UPDATE SET
-         listed_at = iif(identity = excluded.identity, listed_at, NULL),
-         identity = excluded.identity,
-         judgement = excluded.judgement
-       RETURNING route_id, listed_at`,
-    ),
-    forgetRoute: [
-      database.prepare<[number]>('DELETE FROM baseline WHERE route_id = ?'),
-      database.prepare<[number]>('DELETE FROM change WHERE route_id = ?'),
-      database.prepare<[number]>('DELETE FROM listed WHERE route_id = ?'),
-      database.prepare<[number]>('DELETE FROM upload WHERE route_id = ?'),
-    ],
-    forgetInaction: database.prepare<[number]>(
-      `DELETE FROM baseline WHERE route_id = ? AND outcome IN (${inaction.map((outcome) => `'${outcome}'`).join()})`,
-    ),
-    reopenConflicts: database.prepare<[number, number]>(
-      `UPDATE change SET state = 'pending', ready_at = ?, attempts = 0 WHERE route_id = ? AND state = 'conflict'`,
-    ),
-
-    findDirectory: integer<[number, string]>('SELECT dir_id FROM directory WHERE folder_id = ? AND path = ?'),
-    insertDirectory: integer<[number, number | null, string]>(
-      'INSERT INTO directory (folder_id, parent_id, path) VALUES (?, ?, ?) RETURNING dir_id',
-    ),
-    directoryPath: database.prepare<[number], string>('SELECT path FROM directory WHERE dir_id = ?').pluck(),
-
-    nextGeneration: integer<[]>(
-      `INSERT INTO meta (key, value) VALUES ('generation', 1)
-       ON CONFLICT (key) DO UPDATE SET value = value + 1 RETURNING value`,
-    ),
-    firstSeen: integer<[number, number, string]>(
-      'SELECT first_seen_at FROM change WHERE route_id = ? AND dir_id = ? AND name = ?',
-    ),
-    // A conflict and a held delete stay as they are: only a person's answer ends them.
-    observe: database.prepare(
-      `INSERT INTO change (route_id, dir_id, name, state, generation, first_seen_at, ready_at, since_at,
-                           seen_size, seen_mtime_ns, seen_ctime_ns, seen_ino)
-       VALUES (@routeId, @directoryId, @name, 'pending', @generation, @firstSeenMs, @readyAtMs, @nowMs,
-               @seenSize, @seenMtimeNs, @seenCtimeNs, @seenIno)
-       ON CONFLICT (route_id, dir_id, name) DO UPDATE SET
-         state = iif(state IN ('failed', 'blocked'), 'pending', state),
-         generation = excluded.generation,
-         first_seen_at = excluded.first_seen_at,
-         ready_at = excluded.ready_at,
-         attempts = iif(state = 'claimed', attempts, 0),
-         seen_size = excluded.seen_size, seen_mtime_ns = excluded.seen_mtime_ns,
-         seen_ctime_ns = excluded.seen_ctime_ns, seen_ino = excluded.seen_ino`,
-    ),
-    observeObstacle: database.prepare(
-      `INSERT INTO change (route_id, dir_id, name, state, generation, ready_at, since_at, code, message)
-       VALUES (@routeId, @directoryId, @name, 'blocked', @generation, @nowMs, @nowMs, @reason, @message)
-       ON CONFLICT (route_id, dir_id, name) DO UPDATE SET
-         state = iif(state IN ('claimed', 'conflict', 'held'), state, 'blocked'),
-         generation = excluded.generation,
-         code = iif(state IN ('conflict', 'held'), code, excluded.code),
-         message = iif(state IN ('conflict', 'held'), message, excluded.message)`,
-    ),
-
-    clearObstacle: database.prepare<[number, Buffer]>(
-      `DELETE FROM change WHERE dir_id = ? AND name = ? AND state = 'blocked'`,
-    ),
-
-    nextReadyAt: integer<[number, number]>(
-      `SELECT ready_at FROM change WHERE route_id = ? AND state = 'pending' AND attempts < ? ORDER BY ready_at LIMIT 1`,
-    ),
-    claim: database.prepare<
-      [number, number, number],
-      {
-        change_id: number;
-        dir_id: number;
-        name: string | Buffer;
-        generation: number;
-        attempts: number;
-        tried: number;
-      }
-    >(
-      `UPDATE change SET state = 'claimed', claimed_generation = generation, first_seen_at = NULL
-       WHERE change_id IN (SELECT change_id FROM change
-                           WHERE route_id = ? AND state = 'pending' AND ready_at <= ?
-                           ORDER BY ready_at LIMIT ?)
-       RETURNING change_id, dir_id, name, generation, attempts, tried`,
-    ),
-    startAfresh: database.prepare<[number]>(
-      `UPDATE change SET state = 'pending', attempts = 0, ready_at = min(ready_at, ?),
-                         tried = iif(state = 'claimed', 1, tried)
-       WHERE state = 'claimed' OR (state = 'pending' AND attempts > 0)
-          OR (state IN ('failed', 'blocked') AND typeof(name) = 'text')`,
-    ),
-    deleteChange: database.prepare<[number, number]>(
-      'DELETE FROM change WHERE change_id = ? AND generation = ?',
-    ),
-    lookAgain: database.prepare<[number, number]>(
-      `UPDATE change SET state = 'pending', attempts = 0, tried = 0, since_at = ?, code = NULL, message = NULL
-       WHERE change_id = ?`,
-    ),
-    retryLater: database.prepare<[number, string, string, number]>(
-      `UPDATE change SET state = 'pending', attempts = attempts + 1, tried = 1,
-                         ready_at = max(?, iif(generation = claimed_generation, 0, ready_at)),
-                         code = ?, message = ?
-       WHERE change_id = ?`,
-    ),
-    release: database.prepare<[number, number, number]>(
-      `UPDATE change SET state = 'pending',
-                         ready_at = max(?, iif(generation = claimed_generation, 0, ready_at)),
-                         tried = max(?, tried)
-       WHERE change_id = ?`,
-    ),
-    markStuck: database.prepare(
-      `UPDATE change SET state = @state, code = @code, message = @message,
-                         seen_size = @seenSize, seen_mtime_ns = @seenMtimeNs,
-                         seen_ctime_ns = @seenCtimeNs, seen_ino = @seenIno
-       WHERE change_id = @changeId AND generation = @generation`,
-    ),
-    retry: database.prepare<[number, number]>(
-      `UPDATE change SET state = 'pending', ready_at = ?, attempts = 0
-       WHERE route_id = ? AND state IN ('failed', 'blocked') AND typeof(name) = 'text'`,
-    ),
-
-    baseline: database
-      .prepare<[number, number, string], BaselineRow>(
-        'SELECT * FROM baseline WHERE route_id = ? AND dir_id = ? AND name = ?',
-      )
-      .safeIntegers(),
-    baselineByPath: database
-      .prepare<[number, string, string], BaselineRow>(
-        `SELECT baseline.* FROM route JOIN directory USING (folder_id) JOIN baseline USING (route_id, dir_id)
-         WHERE route_id = ? AND directory.path = ? AND name = ?`,
-      )
-      .safeIntegers(),
-    occupies: integer<[{ routeId: number; directory: string; name: string }]>(
-      `SELECT EXISTS (SELECT 1 FROM baseline WHERE route_id = @routeId AND dir_id = directory.dir_id
-                        AND name = @name AND gone = 0)
-           OR EXISTS (SELECT 1 FROM change WHERE route_id = @routeId AND dir_id = directory.dir_id
-                        AND name = @name AND state = 'claimed')
-       FROM route JOIN directory USING (folder_id) WHERE route_id = @routeId AND directory.path = @directory`,
-    ),
-    upsertBaseline: database.prepare(
-      `INSERT OR REPLACE INTO baseline
-         (route_id, dir_id, name, outcome, owned, gone, size, mtime_ns, ctime_ns, ino, mode, uid, gid,
-          etag, version_id, checksum_algorithm, checksum, part_size, settled_at)
-       VALUES (@routeId, @directoryId, @name, @outcome, @owned, @gone, @size, @mtime_ns, @ctime_ns, @ino, @mode,
-               @uid, @gid, @etag, @version_id, @checksum_algorithm, @checksum, @part_size, @nowMs)`,
-    ),
-    deleteBaseline: database.prepare<[number, number, string]>(
-      'DELETE FROM baseline WHERE route_id = ? AND dir_id = ? AND name = ?',
-    ),
-
-    deleteUpload: database.prepare<[number, number, string]>(
-      'DELETE FROM upload WHERE route_id = ? AND dir_id = ? AND name = ?',
-    ),
-
-    insertListed: database.prepare<[number, string, number, string, number]>(
-      'INSERT OR REPLACE INTO listed (route_id, path, size, etag, modified_at) VALUES (?, ?, ?, ?, ?)',
-    ),
-    findListed: database.prepare<[number, string], { size: number; etag: string; modified_at: number }>(
-      'SELECT size, etag, modified_at FROM listed WHERE route_id = ? AND path = ?',
-    ),
-    anyListed: integer<[number]>('SELECT 1 FROM listed WHERE route_id = ? LIMIT 1'),
-    dropListed: database.prepare<[number, string]>('DELETE FROM listed WHERE route_id = ? AND path = ?'),
-    clearListed: database.prepare<[number]>('DELETE FROM listed WHERE route_id = ?'),
-    listedAt: integer<[number]>('SELECT listed_at FROM route WHERE route_id = ?'),
-    finishListing: database.prepare<[number, number]>('UPDATE route SET listed_at = ? WHERE route_id = ?'),
-
-    capabilities: database.prepare<[number], { capabilities: string | null; probed_at: number | null }>(
-      'SELECT capabilities, probed_at FROM destination WHERE destination_id = ?',
-    ),
-    recordCapabilities: database.prepare<[string, number, number]>(
-      'UPDATE destination SET capabilities = ?, probed_at = ? WHERE destination_id = ?',
-    ),
-    recordScan: database.prepare<[number, number]>('UPDATE folder SET scanned_at = ? WHERE folder_id = ?'),
-    scannedAt: integer<[number]>('SELECT scanned_at FROM folder WHERE folder_id = ?'),
-
-    recordHalt: database.prepare<[string | null, number]>('UPDATE folder SET halt = ? WHERE folder_id = ?'),
-    halt: text<[number]>('SELECT halt FROM folder WHERE folder_id = ?'),
-    recordTrouble: database.prepare<[string | null, number]>(
-      'UPDATE route SET trouble = ? WHERE route_id = ?',
-    ),
-    trouble: text<[number]>('SELECT trouble FROM route WHERE route_id = ?'),
-    recordSuccess: database.prepare<[number, number]>('UPDATE route SET succeeded_at = ? WHERE route_id = ?'),
-    succeededAt: integer<[number]>('SELECT succeeded_at FROM route WHERE route_id = ?'),
-
-    heartbeat: database.prepare<[number]>(
-      `INSERT INTO meta (key, value) VALUES ('heartbeat_at', ?)
-       ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
-    ),
-    openCount: integer<[number]>(
-      `SELECT count(*) FROM change WHERE route_id = ? AND state IN ('pending', 'claimed')`,
-    ),
-    pendingCounts: database.prepare<[number], { pending: number; retrying: number; oldest: number | null }>(
-      `SELECT count(*) AS pending, coalesce(sum(attempts > 0), 0) AS retrying, min(since_at) AS oldest
-       FROM change WHERE route_id = ? AND state = 'pending'`,
-    ),
-    claimedCount: integer<[number]>(`SELECT count(*) FROM change WHERE state = 'claimed' AND route_id = ?`),
-    stuckCounts: database.prepare<[number], { state: StuckState; count: number }>(
-      `SELECT state, count(*) AS count FROM change
-       WHERE route_id = ? AND state NOT IN ('pending', 'claimed') GROUP BY state`,
-    ),
-    baselineCount: integer<[number]>('SELECT count(*) FROM baseline WHERE route_id = ?'),
-    stuckChanges: database.prepare<
-      [number, number],
-      {
-        path: string;
-        name: string | Buffer;
-        state: StuckState;
-        code: string | null;
-        message: string | null;
-        since_at: number;
-      }
-    >(
-      `SELECT directory.path, name, state, code, message, since_at
-       FROM change JOIN directory USING (dir_id)
-       WHERE route_id = ? AND state NOT IN ('pending', 'claimed') ORDER BY since_at, change_id LIMIT ?`,
-    ),
-    retryingChanges: database.prepare<
-      [number, number],
-      {
-        path: string;
-        name: string | Buffer;
-        attempts: number;
-        code: string | null;
-        message: string | null;
-        since_at: number;
-        ready_at: number;
-      }
-    >(
-      `SELECT directory.path, name, attempts, code, message, since_at, ready_at
-       FROM change JOIN directory USING (dir_id)
-       WHERE route_id = ? AND state = 'pending' AND attempts > 0 ORDER BY since_at, change_id LIMIT ?`,
-    ),
-  };
 }

@@ -5,6 +5,10 @@ import type { SettledOutcome } from '../core/action.ts';
 import type { Fingerprint } from '../core/file.ts';
 import type { ChecksumAlgorithm } from '../core/object.ts';
 
+/** States in which a change waits for something other than time. */
+const stuckStates = ['failed', 'conflict', 'blocked', 'held'] as const;
+export type StuckState = (typeof stuckStates)[number];
+
 export interface BaselineRow {
   name: string;
   outcome: SettledOutcome;

@@ -5,7 +5,7 @@
 import type { Database } from 'better-sqlite3';
 
 /** Marks the file as ours ("s3sy"), so that a foreign database is refused instead of migrated. */
-export const applicationId = 0x73337379;
+const applicationId = 0x73337379;
 
 const steps: readonly string[] = [
   `

@@ -5,7 +5,7 @@ import { isTemporary } from '../core/failure.ts';
 import type { Journal, RouteTrouble } from '../journal/journal.ts';
 
 /** A path that is not in S3 as it is here. */
-export interface ProblemPath {
+interface ProblemPath {
   readonly path: string;
   readonly state: 'failed' | 'conflict' | 'blocked' | 'held' | 'retrying';
   readonly code: string;

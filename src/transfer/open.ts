@@ -147,7 +147,7 @@ function readOnce(fd: number, buffer: Buffer, offset: number, length: number, po
   });
 }
 
-export function localFromStats(stats: BigIntStats): Local {
+function localFromStats(stats: BigIntStats): Local {
   if (stats.isFile()) {
     return {
       kind: 'file',

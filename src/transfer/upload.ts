@@ -21,7 +21,7 @@ export interface UploadMemory {
 }
 
 /** What must be the same for an upload to be continued. */
-export interface UploadIdentity {
+interface UploadIdentity {
   readonly file: Pick<FileState, 'size' | 'mtimeNs' | 'ctimeNs' | 'ino'>;
   readonly partSize: number;
   readonly description: string;
