@@ -1,6 +1,6 @@
 // Root: is the folder that is watched still there? An unmounted disk looks to every watcher like a user who deleted all
 // files, so nothing is said to be absent unless the root is the directory it was.
-import { accessSync, constants, realpathSync, statSync, type BigIntStats } from 'node:fs';
+import { opendirSync, realpathSync, statSync, type BigIntStats } from 'node:fs';
 import type { RootState } from './messages.ts';
 
 export type RootLook =
@@ -16,7 +16,9 @@ export function lookAtRoot(name: string, path: string): RootLook {
     if (!stats.isDirectory()) {
       return { state: 'not-a-directory', message: `folder "${name}": ${path} is not a directory` };
     }
-    accessSync(real, constants.R_OK | constants.X_OK);
+    // Tried, not asked: access(2) leaves capabilities out of account, and a service may read by CAP_DAC_READ_SEARCH.
+    opendirSync(real).closeSync();
+    statSync(`${real}/.`);
     return { state: 'ok', path: real, identity: identityOf(stats) };
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
