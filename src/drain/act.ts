@@ -12,7 +12,7 @@ import { backoffMs } from '../core/schedule.ts';
 import type { Claim, Completion, Journal } from '../journal/journal.ts';
 import type { ByteBudget } from '../transfer/limits.ts';
 import { likelyPartSize } from '../transfer/part-size.ts';
-import { upload, type UploadMemory, type UploadResult } from '../transfer/upload.ts';
+import { endUpload, upload, type UploadMemory, type UploadResult } from '../transfer/upload.ts';
 import { firstFacts, resolve, type Subject } from './look.ts';
 import type { Route } from './route.ts';
 
@@ -52,7 +52,10 @@ export async function handle(route: Route, claim: Claim, tools: Tools): Promise<
     }
     await untilTickPassed(facts.local);
     const key = keyed.kind === 'key' ? keyed.key : '';
-    return await bringInLine(route, claim, { path: claim.path, key }, facts, tools);
+    const uploads = uploadMemory(tools.journal, claim);
+    const handled = await bringInLine(route, claim, { path: claim.path, key }, facts, { ...tools, uploads });
+    if (handled.end.kind === 'settled') await uploads.endLeft(route.destination);
+    return handled;
   } catch (error) {
     return failed(route, claim, error);
   }
@@ -70,7 +73,7 @@ async function bringInLine(
   claim: Claim,
   subject: Subject,
   first: Facts,
-  tools: Tools,
+  tools: ClaimTools,
 ): Promise<Handled> {
   let facts = first;
   for (let round = 1; round <= roundsMax; round++) {
@@ -83,9 +86,10 @@ async function bringInLine(
       continue;
     }
 
-    const result = await send(route, claim, subject, resolved.action, tools);
+    const result = await send(route, subject, resolved.action, tools);
     switch (result.kind) {
       case 'written':
+        tools.uploads.completed();
         return uploaded(resolved.action, result);
       case 'changed':
       case 'vanished':
@@ -124,10 +128,9 @@ async function bringInLine(
 
 function send(
   route: Route,
-  claim: Claim,
   subject: Subject,
   action: Extract<Action, { kind: 'upload' }>,
-  tools: Tools,
+  tools: ClaimTools,
 ): Promise<UploadResult> {
   return upload({
     destination: route.destination,
@@ -138,7 +141,7 @@ function send(
     precondition: route.emulates ? { kind: 'none' } : action.precondition,
     checksum: route.checksum,
     capabilities: route.capabilities,
-    memory: uploadMemory(tools.journal, claim),
+    memory: tools.uploads,
     budget: tools.budget,
     partBudget: tools.partBudget,
     signal: tools.signal,
@@ -146,23 +149,47 @@ function send(
   });
 }
 
-function uploadMemory(journal: Journal, claim: Claim): UploadMemory {
+interface ClaimTools extends Tools {
+  readonly uploads: ReturnType<typeof uploadMemory>;
+}
+
+function uploadMemory(journal: Journal, claim: Claim) {
   const { routeId, path } = claim;
   let uploadRow: number | undefined;
-  return {
+  let completedRow: number | undefined;
+  const memory: UploadMemory = {
     find() {
       const record = journal.uploads.find(routeId, path);
       uploadRow = record?.uploadRow;
       return record;
     },
     begin(upload) {
-      ({ uploadRow } = journal.uploads.begin(routeId, path, upload, Date.now()));
+      const begun = { ...upload, uploadId: '' };
+      ({ uploadRow } = journal.uploads.begin(routeId, path, begun, Date.now()));
+    },
+    created(uploadId) {
+      if (uploadRow !== undefined) journal.uploads.created(uploadRow, uploadId);
     },
     recordParts(parts) {
       if (uploadRow !== undefined) journal.uploads.recordParts(uploadRow, parts);
     },
     end() {
       if (uploadRow !== undefined) journal.uploads.end(uploadRow);
+      uploadRow = undefined;
+    },
+  };
+  return {
+    ...memory,
+    /** The object was written; where it was in parts, the journal forgets the upload together with the change. */
+    completed() {
+      completedRow = uploadRow;
+    },
+    /** Ends an upload that was begun for what the file was before. */
+    async endLeft(destination: Route['destination']): Promise<void> {
+      const left = journal.uploads.find(routeId, path);
+      if (!left || left.uploadRow === completedRow) return;
+      await endUpload(destination, left);
+      journal.uploads.end(left.uploadRow);
     },
   };
 }

@@ -122,7 +122,7 @@ const steps: readonly string[] = [
     dir_id     INTEGER NOT NULL,
     name       TEXT NOT NULL,
     key        TEXT NOT NULL,
-    upload_id  TEXT NOT NULL,
+    upload_id  TEXT NOT NULL,      -- '' while the store was asked for one and has not answered
     size       INTEGER NOT NULL,
     mtime_ns   INTEGER NOT NULL,
     ctime_ns   INTEGER NOT NULL,

@@ -14,7 +14,9 @@ export interface UploadPart {
 export interface UploadRecord {
   readonly uploadRow: number;
   readonly key: string;
+  /** '' from before the store is asked for an upload until it was told which one it made. */
   readonly uploadId: string;
+  readonly beganMs: number;
   readonly file: Fingerprint;
   readonly partSize: number;
   /** Digest of the headers and tags that were given at its creation. */
@@ -27,6 +29,7 @@ interface UploadRow extends FingerprintRow {
   key: string;
   upload_id: string;
   part_size: bigint;
+  created_at: bigint;
   description: string;
 }
 
@@ -47,6 +50,7 @@ export class Uploads {
       uploadRow,
       key: row.key,
       uploadId: row.upload_id,
+      beganMs: Number(row.created_at),
       file: fingerprintFromRow(row),
       partSize: Number(row.part_size),
       description: row.description,
@@ -62,7 +66,7 @@ export class Uploads {
   begin(
     routeId: number,
     path: string,
-    upload: Omit<UploadRecord, 'uploadRow' | 'parts'>,
+    upload: Omit<UploadRecord, 'uploadRow' | 'beganMs' | 'parts'>,
     nowMs: number,
   ): UploadRecord {
     const uploadRow = this.#sql.insert.get({
@@ -76,7 +80,12 @@ export class Uploads {
       nowMs,
       ...rowFromFingerprint(upload.file),
     })!;
-    return { ...upload, uploadRow, parts: [] };
+    return { ...upload, uploadRow, beganMs: nowMs, parts: [] };
+  }
+
+  /** The store made the upload. */
+  created(uploadRow: number, uploadId: string): void {
+    this.#sql.created.run(uploadId, uploadRow);
   }
 
   recordParts(uploadRow: number, parts: readonly UploadPart[]): void {
@@ -116,6 +125,7 @@ function prepare(database: Database) {
     insertPart: database.prepare<[number, number, string, string | null]>(
       'INSERT OR REPLACE INTO upload_part (upload_row, part_number, etag, checksum) VALUES (?, ?, ?, ?)',
     ),
+    created: database.prepare<[string, number]>('UPDATE upload SET upload_id = ? WHERE upload_row = ?'),
     remove: database.prepare<[number]>('DELETE FROM upload WHERE upload_row = ?'),
   };
 }

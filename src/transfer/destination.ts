@@ -35,6 +35,10 @@ export interface UploadHandle {
   readonly uploadId: string;
 }
 
+export interface BegunUpload extends UploadHandle {
+  readonly initiatedMs: number;
+}
+
 /** A body whose bytes are known: sent as one buffer, or as a stream of known length, which is never retried inside. */
 export type Body =
   | { readonly kind: 'bytes'; readonly bytes: Buffer }
@@ -56,7 +60,10 @@ export interface Destination {
   /** Every current object below `prefix`, in pages. */
   list(prefix: string, signal: AbortSignal): AsyncIterable<readonly ListedKey[]>;
 
-  createUpload(key: string, description: ObjectDescription): Promise<string>;
+  /** `retried`: a first try may have made another upload, which nobody knows. */
+  createUpload(key: string, description: ObjectDescription): Promise<{ uploadId: string; retried: boolean }>;
+  /** Uploads to exactly this key that are under way, whoever began them. */
+  listUploads(key: string): Promise<BegunUpload[]>;
   uploadPart(
     upload: UploadHandle,
     partNumber: number,

@@ -57,7 +57,8 @@ async function probeMultipart(
   key: string,
   bytes: Buffer,
 ): Promise<Pick<Capabilities, 'completeIfAbsent' | 'multipartTags'>> {
-  const upload = { key, uploadId: await destination.createUpload(key, tagged) };
+  const { uploadId } = await destination.createUpload(key, tagged);
+  const upload = { key, uploadId };
   try {
     const signal = AbortSignal.timeout(60_000);
     const parts = [await destination.uploadPart(upload, 1, bytes, undefined, signal)];

@@ -11,6 +11,7 @@ import {
   CreateMultipartUploadCommand,
   DeleteObjectCommand,
   HeadObjectCommand,
+  ListMultipartUploadsCommand,
   ListObjectsV2Command,
   ListPartsCommand,
   PutObjectCommand,
@@ -24,6 +25,7 @@ import type { DestinationConfig } from '../config/config.ts';
 import { checksumAlgorithms, type Checksum, type Precondition, type Remote } from '../core/object.ts';
 import type { ObjectDescription } from '../core/rules.ts';
 import type {
+  BegunUpload,
   Body,
   Destination,
   ListedKey,
@@ -143,7 +145,7 @@ export class S3Destination implements Destination {
       const command = new ListObjectsV2Command({
         ...this.#common,
         Prefix: prefix,
-        // Keys may hold characters that XML cannot carry. The SDK does not decode them.
+        // Keys may hold characters that XML cannot carry.
         EncodingType: 'url',
         ...(token !== undefined && { ContinuationToken: token }),
       });
@@ -151,7 +153,7 @@ export class S3Destination implements Destination {
         this.#client.send(command, { abortSignal: signal }),
       );
       yield (page.Contents ?? []).map((object) => ({
-        key: decodeURIComponent((object.Key ?? '').replaceAll('+', ' ')),
+        key: decodeKey(object.Key ?? ''),
         size: object.Size ?? 0,
         etag: object.ETag ?? '',
         lastModifiedMs: object.LastModified?.getTime() ?? 0,
@@ -160,15 +162,28 @@ export class S3Destination implements Destination {
     } while (token !== undefined);
   }
 
-  async createUpload(key: string, description: ObjectDescription): Promise<string> {
+  async createUpload(key: string, description: ObjectDescription) {
     const command = new CreateMultipartUploadCommand({
       ...this.#common,
       Key: key,
       ...describe(description),
     });
-    const { UploadId } = await this.#send('CreateMultipartUpload', key, () => this.#client.send(command));
+    const { UploadId, $metadata } = await this.#send('CreateMultipartUpload', key, () =>
+      this.#client.send(command),
+    );
     if (!UploadId) throw this.#unusable('CreateMultipartUpload', key, 'no upload id');
-    return UploadId;
+    return { uploadId: UploadId, retried: ($metadata.attempts ?? 1) > 1 };
+  }
+
+  async listUploads(key: string): Promise<BegunUpload[]> {
+    // Keys come in order and this one is the first of all that begin with it: a thousand uploads to it are enough.
+    const command = new ListMultipartUploadsCommand({ ...this.#common, Prefix: key, EncodingType: 'url' });
+    const page = await this.#send('ListMultipartUploads', key, () => this.#client.send(command));
+    return (page.Uploads ?? []).flatMap(({ Key = '', UploadId, Initiated }) =>
+      decodeKey(Key) === key && UploadId
+        ? [{ key, uploadId: UploadId, initiatedMs: Initiated?.getTime() ?? 0 }]
+        : [],
+    );
   }
 
   async uploadPart(
@@ -350,6 +365,11 @@ export class S3Destination implements Destination {
     });
     return this.#failure(operation, key, error);
   }
+}
+
+/** The SDK does not decode what it asked the store to encode. */
+function decodeKey(encoded: string): string {
+  return decodeURIComponent(encoded.replaceAll('+', ' '));
 }
 
 function clientConfig(config: DestinationConfig, agents: Agents): S3ClientConfig {

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { Capabilities } from '../core/capabilities.ts';
+import { Failure } from '../core/failure.ts';
 import { sameFingerprint, type FileState } from '../core/file.ts';
 import type { Checksum, ChecksumAlgorithm, Precondition } from '../core/object.ts';
 import type { ObjectDescription } from '../core/rules.ts';
@@ -14,10 +15,16 @@ import { objectSizeMax, partSizeFor, singlePutLimit, singlePutMax } from './part
 
 /** Where multipart uploads under way are remembered; the journal, seen from here. */
 export interface UploadMemory {
-  find(): (UploadHandle & UploadIdentity & { readonly parts: readonly WrittenPart[] }) | undefined;
-  begin(upload: UploadHandle & UploadIdentity): void;
+  find(): (BegunRecord & UploadIdentity & { readonly parts: readonly WrittenPart[] }) | undefined;
+  /** Before the store is asked for an upload: so that one which nobody heard of can be found and ended. */
+  begin(upload: { readonly key: string } & UploadIdentity): void;
+  created(uploadId: string): void;
   recordParts(parts: readonly WrittenPart[]): void;
   end(): void;
+}
+
+interface BegunRecord extends UploadHandle {
+  readonly beganMs: number;
 }
 
 /** What must be the same for an upload to be continued. */
@@ -152,10 +159,9 @@ async function putInParts(request: UploadRequest, file: OpenFile): Promise<Uploa
       return { kind: 'precondition-failed', ownTryMayHaveLanded: false };
     }
   }
-  const handle = begun?.handle ?? { key, uploadId: await destination.createUpload(key, description) };
-  if (!begun) memory.begin({ ...handle, ...identity });
+  const handle = begun?.handle ?? (await create(request, identity, description));
   const abandon = async () => {
-    await destination.abortUpload(handle);
+    await endUpload(destination, handle);
     memory.end();
   };
 
@@ -183,6 +189,64 @@ async function putInParts(request: UploadRequest, file: OpenFile): Promise<Uploa
   }
 }
 
+/** Has the store make an upload, and remembers it: that it will be asked first, then which one it is. */
+async function create(
+  { destination, key, memory }: UploadRequest,
+  identity: UploadIdentity,
+  description: ObjectDescription,
+): Promise<UploadHandle> {
+  const beganMs = Date.now();
+  memory.begin({ key, ...identity });
+  try {
+    const { uploadId, retried } = await destination.createUpload(key, description);
+    memory.created(uploadId);
+    if (retried) await endUnknownUploads(destination, { key, uploadId, beganMs });
+    return { key, uploadId };
+  } catch (error) {
+    if (error instanceof Failure && !error.mayHaveLanded) memory.end();
+    throw error;
+  }
+}
+
+/** Ends an upload that will not be completed: its parts would be paid for as long as it is there. */
+export async function endUpload(
+  destination: Destination,
+  upload: UploadHandle & { readonly beganMs?: number },
+): Promise<void> {
+  const { key, uploadId, beganMs = 0 } = upload;
+  if (uploadId === '') await endUnknownUploads(destination, { key, beganMs });
+  else await unlessForbidden(destination.abortUpload(upload));
+}
+
+/** How far the clocks of a store and of this machine may differ here. */
+const clocksDifferMs = 60_000;
+
+/**
+ * Ends the uploads that we asked for and never heard of. They are to this key, not older than our asking, and empty: the
+ * same may be true of one that somebody else began this moment, who loses nothing but the time to begin again.
+ */
+async function endUnknownUploads(
+  destination: Destination,
+  known: { readonly key: string; readonly uploadId?: string; readonly beganMs: number },
+): Promise<void> {
+  for (const upload of (await unlessForbidden(destination.listUploads(known.key))) ?? []) {
+    if (upload.uploadId === known.uploadId || upload.initiatedMs < known.beganMs - clocksDifferMs) continue;
+    const parts = await unlessForbidden(destination.listParts(upload));
+    if (parts?.length === 0) await unlessForbidden(destination.abortUpload(upload));
+  }
+}
+
+/** Without the rights, or on a store that cannot do it, a lifecycle rule of the bucket has to clear uploads away. */
+async function unlessForbidden<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof Failure && (error.class === 'denied' || error.class === 'permanent'))
+      return undefined;
+    throw error;
+  }
+}
+
 /** Finds the upload to go on with, and which of its parts the store has confirmed. */
 async function resume(
   request: UploadRequest,
@@ -192,12 +256,13 @@ async function resume(
   const begun = memory.find();
   if (!begun) return undefined;
   const same =
+    begun.uploadId !== '' &&
     begun.key === key &&
     begun.partSize === identity.partSize &&
     begun.description === identity.description &&
     sameFingerprint(begun.file, identity.file);
   if (!same) {
-    await destination.abortUpload(begun);
+    await endUpload(destination, begun);
     memory.end();
     return undefined;
   }

@@ -574,6 +574,7 @@ describe('an upload under way', () => {
       ...upload,
       file: { size, mtimeNs, ctimeNs, ino },
       uploadRow,
+      beganMs: it.nowMs,
       parts,
     });
     expect(it.journal.uploads.find(it.routeId, 'a')).toBeUndefined();
