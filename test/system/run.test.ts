@@ -152,6 +152,20 @@ describe('the bucket follows', () => {
     },
   );
 
+  test.skipIf(noLocalServer)(
+    'a tree that is copied, without what an ignore file that comes last excludes',
+    async () => {
+      const { home, daemon, store } = await watching();
+      home.write('project/.env.secret', 'canary');
+      home.write('project/src/main.txt', 'source');
+      home.write('project/.s3ignore', '*.secret\n');
+      await home.awaitEqual(convergeMs, { without: (path) => path.endsWith('.secret') });
+      await daemon.stop();
+      await home.once();
+      expect(uploadedKeys(store)).toStrictEqual(['project/.s3ignore', 'project/src/main.txt']);
+    },
+  );
+
   test.skipIf(noLocalServer)('a burst of 5,000 files', async () => {
     const { home, store } = await watching();
     for (let number = 0; number < 5_000; number++) {
