@@ -20,6 +20,7 @@ import { readStatus, statusLine, type Status } from './observe/status.ts';
 import { ByteBudget } from './transfer/limits.ts';
 import { describeFile } from './transfer/metadata.ts';
 import { connect, S3Destination } from './transfer/s3.ts';
+import { Selection } from './watch/selection.ts';
 import { startWatchThread, type WatchThread } from './watch/thread.ts';
 import type { Message } from './watch/messages.ts';
 import { version } from './version.ts';
@@ -322,6 +323,7 @@ export function makeRoute(
     destinationId: row.destinationId,
     folder,
     root: { path: realPath(folder.path), symlinks: folder.symlinks },
+    selection: new Selection(folder),
     destination: s3,
     endpoint,
     prefix: routePrefix(destination, folder),

@@ -53,13 +53,22 @@ export async function handle(route: Route, claim: Claim, tools: Tools): Promise<
     await untilTickPassed(facts.local);
     const key = keyed.kind === 'key' ? keyed.key : '';
     const uploads = uploadMemory(tools.journal, claim);
-    const handled = await bringInLine(route, claim, { path: claim.path, key }, facts, { ...tools, uploads });
+    const handled = isExcluded(route, claim.path, facts.local)
+      ? excluded
+      : await bringInLine(route, claim, { path: claim.path, key }, facts, { ...tools, uploads });
     if (handled.end.kind === 'settled') await uploads.endLeft(route.destination);
     return handled;
   } catch (error) {
     return failed(route, claim, error);
   }
 }
+
+/** Excluded after it was noticed: by an ignore file that came later, or by another config. */
+function isExcluded(route: Route, path: string, local: Local): boolean {
+  return local.kind === 'file' && route.selection.excludesNow(route.root.path, path);
+}
+
+const excluded: Handled = { end: { kind: 'settled' }, outcome: 'unchanged', reason: 'excluded', bytes: 0 };
 
 /** Another folder that shares the keys has a file at this one: whoever came first keeps it. */
 function collides(route: Route, key: string, journal: Journal): boolean {

@@ -7,6 +7,7 @@ import type { ChecksumAlgorithm } from '../core/object.ts';
 import type { ObjectDescription } from '../core/rules.ts';
 import type { Destination } from '../transfer/destination.ts';
 import type { Root } from '../transfer/open.ts';
+import type { Selection } from '../watch/selection.ts';
 import type { Endpoint } from './endpoint.ts';
 
 export interface Route {
@@ -15,6 +16,7 @@ export interface Route {
   readonly destinationId: number;
   readonly folder: FolderConfig;
   readonly root: Root;
+  readonly selection: Selection;
   readonly destination: Destination;
   readonly endpoint: Endpoint;
   /** Of its keys. */
