@@ -6,6 +6,7 @@
 import { directoryOf, joinPath, nameOf } from '../core/key.ts';
 import type { Known } from '../journal/known.ts';
 import { Aliases } from './aliases.ts';
+import { Auditor, type AuditPace } from './auditor.ts';
 import { networkFileSystem, watchFailureReason } from './limits.ts';
 import { Marks } from './marks.ts';
 import type { FromWatch, RootState, WatchedFolder } from './messages.ts';
@@ -17,7 +18,7 @@ import { Selection, ignoreFileName } from './selection.ts';
 import type { WatchEvents, Watcher, WatcherForm } from './watcher.ts';
 
 /** Everything that takes time, so that tests can take less of it. */
-export interface Pace {
+export interface Pace extends AuditPace {
   /** Events of so long become one batch. */
   readonly collectMs: number;
   readonly rootLookMs: number;
@@ -35,11 +36,14 @@ export const usualPace: Pace = {
   pollMinMs: 5_000,
   rewatchMs: 60_000,
   suspicionMs: 1_000,
+  auditMs: 1_000,
 };
 
 const rewatchMaxMs = 3_600_000;
 const batchMax = 1_000;
 const marksMax = 100_000;
+/** Audits in succession that find unwatched directories, each after a new watcher, until the folder is polled. */
+const unwatchedMax = 5;
 /** setTimeout's longest. */
 const timeoutMaxMs = 2 ** 31 - 1;
 
@@ -52,6 +56,7 @@ interface Session {
   inDoubt: boolean;
   watcher: Watcher | undefined;
   isWatching: boolean;
+  readonly auditor: Auditor;
   /** Why the folder is polled. */
   readonly degradedFor: Set<string>;
   rewatchAtMs: number;
@@ -169,6 +174,11 @@ export class FolderWatch {
       inDoubt,
       watcher: undefined,
       isWatching: false,
+      auditor: new Auditor(
+        { root: look.path, selection: this.#selection },
+        this.#pace,
+        (unwatchedInSuccession) => this.#audited(session, unwatchedInSuccession),
+      ),
       degradedFor: new Set(),
       rewatchAtMs: 0,
       rewatchMs: this.#pace.rewatchMs,
@@ -183,6 +193,7 @@ export class FolderWatch {
     const session = this.#session;
     if (!session) return;
     session.ended = true;
+    session.auditor.stop();
     this.#session = undefined;
     this.#marks.clear();
     this.#scans.clear();
@@ -245,6 +256,7 @@ export class FolderWatch {
         }),
       count: this.#countEvent,
       rootChanged: () => unlessEnded(() => this.#rootChanged(session)),
+      directoryChanged: () => session.auditor.directoryChanged(),
       outdated: () => unlessEnded(() => this.#rewatchSoon()),
       failed: (error) => unlessEnded(() => this.#watchFailed(session, error)),
     };
@@ -299,6 +311,19 @@ export class FolderWatch {
     this.#tellDegraded(session);
     // While the watcher starts, a thousand directories may fail one by one; the scan comes when it is ready.
     if (session.isWatching) this.#requestScan(wholeFolder);
+  }
+
+  #audited(session: Session, unwatchedInSuccession: number): void {
+    // Where watches are lacking it is known; and a watcher that is starting has not come to all of them yet.
+    if (session.degradedFor.size > 0 || !session.isWatching) return;
+    if (unwatchedInSuccession === 0) this.#requestScan(wholeFolder);
+    // A new watcher finds all directories, and the scan after it what happened in them.
+    else if (unwatchedInSuccession < unwatchedMax) this.#rewatchSoon();
+    else {
+      session.degradedFor.add('directories are replaced faster than they can be watched');
+      this.#tellDegraded(session);
+      this.#requestScan(wholeFolder);
+    }
   }
 
   #extentOf(session: Session, absolute: string | undefined): Extent {
@@ -457,6 +482,7 @@ export class FolderWatch {
       durationMs: Math.round(performance.now() - startedAt),
     });
     this.#scanAgainLater(session, workMs);
+    if (session.isWatching) session.auditor.scanned(workMs);
   }
 
   #scanAgainLater(session: Session, workMs: number): void {

@@ -16,6 +16,8 @@ export interface WatchEvents {
   mark(directory: string, name: string): void;
   /** Names came or went that no event names: a new directory, one that is gone, a name that is not UTF-8. */
   scan(extent: Extent): void;
+  /** A directory came, went or changed its name. */
+  directoryChanged(): void;
   /** Every event of the system, as it arrives. */
   count(): void;
   /** The root itself was removed, moved or made anew. */
@@ -51,7 +53,10 @@ export function openWatcher(
   const scanTree = (absolute: string): void => {
     const path = places.pathOf(absolute);
     if (path === '') events.rootChanged();
-    else if (path !== undefined) events.scan({ path, depth: 'tree' });
+    else if (path !== undefined) {
+      events.scan({ path, depth: 'tree' });
+      events.directoryChanged();
+    }
   };
   watcher.on('add', mark).on('unlink', mark);
   watcher.on('change', (absolute, stats) => {
@@ -202,7 +207,8 @@ class DirectoryWatcher extends FSWatcher {
     if (typeof name !== 'string') return;
     const watched = watchedPath(details);
     const absolute = watched === '/' ? `/${name}` : `${watched}/${name}`;
-    if (!this.#concernsDirectory(event, watched, name, absolute)) this.#passedBy = absolute;
+    if (this.#concernsDirectory(event, watched, name, absolute)) this.#places.events.directoryChanged();
+    else this.#passedBy = absolute;
   }
 
   /** The engine's first question about an event's path, and what it asks before it keeps a new watch. */

@@ -9,7 +9,14 @@ import type { WatcherForm } from '../../src/watch/watcher.ts';
 import { MemoryKnown } from './memory-known.ts';
 
 /** Everything at once, so that no test waits for a clock; and no second scan that would find what events missed. */
-export const quick: Pace = { collectMs: 2, rootLookMs: 20, pollMinMs: 20, rewatchMs: 20, suspicionMs: 2 };
+export const quick: Pace = {
+  collectMs: 2,
+  rootLookMs: 20,
+  pollMinMs: 20,
+  rewatchMs: 20,
+  suspicionMs: 2,
+  auditMs: 20,
+};
 
 export function folderAt(path: string, options: Partial<WatchedFolder> = {}): WatchedFolder {
   return {

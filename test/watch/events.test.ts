@@ -1,5 +1,5 @@
 // What the watcher must see: each case does something to a folder that was scanned, and no scan of everything follows.
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import {
   appendFileSync,
   chmodSync,
@@ -17,6 +17,7 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import { promisify } from 'node:util';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { WatcherForm } from '../../src/watch/watcher.ts';
 import { folderAt, type Attentive } from './attentive.ts';
@@ -216,7 +217,7 @@ async function afterwards(form: WatcherForm, act: Act): Promise<{ root: string; 
   const outside = temporaryDirectory();
   write(root, 'd/1', 'd/2', 'd/e/3', 'f/4', '5');
   write(outside, 'file', 'tree/6', 'tree/7/8');
-  const folder = attend(folderAt(root), { form });
+  const folder = attend(folderAt(root), { form, pace: { auditMs: 60_000 } });
   await folder.scanned();
   act(root, outside);
   expect(folder.difference()).not.toEqual([]);
@@ -241,6 +242,24 @@ describe.each<WatcherForm>(['directories', 'files'])('watching %s sees', { timeo
       expect(folder.all('root')).toEqual([]);
     },
   );
+});
+
+/** Operations on directories in such a hurry that chokidar loses some of them; audits find those. */
+test.each<[WatcherForm, number]>([
+  ['directories', 1],
+  ['directories', 2],
+  ['directories', 3],
+  ['files', 1],
+])('watching %s survives a storm (seed %i)', { timeout: 60_000 }, async (form, seed) => {
+  const root = temporaryDirectory();
+  const folder = attend(folderAt(root), { form });
+  await folder.scanned();
+  const script = new URL('storm.ts', import.meta.url).pathname;
+  await promisify(execFile)(process.execPath, [script, root, String(seed), '200']);
+  await folder.catchesUp();
+  write(root, ...directoriesOf(root).map((path) => `${path}/probe`));
+  await folder.catchesUp();
+  expect(folder.all('degraded')).toEqual([]);
 });
 
 function directoriesOf(root: string): string[] {
