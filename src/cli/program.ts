@@ -26,7 +26,7 @@ const verbs: readonly Verb[] = [
     name: 'once',
     summary: 'bring every folder in line once, and exit',
     help:
-      'Scans the folders, uploads what is new or changed since the last time, and exits. An unchanged tree costs no\n' +
+      'Scans the folders, uploads what is new or changed since the last time, and exits. An unchanged tree costs no ' +
       'request at all. Files are taken as they are now; a file that changes while it is read is read again.',
     reports: true,
     load: () => import('./once.ts'),
@@ -50,7 +50,7 @@ const verbs: readonly Verb[] = [
     name: 'status',
     summary: 'what is in S3, what is not yet, since when and why',
     help:
-      'Asks the running daemon, or reads the journal when there is none. Exits with 0 when all is well, 1 when something\n' +
+      'Asks the running daemon, or reads the journal when there is none. Exits with 0 when all is well, 1 when something ' +
       'failed or is blocked, 5 when something waits for your decision, 75 when a destination cannot be reached.',
     reports: true,
     load: () => import('./status.ts'),
@@ -86,6 +86,7 @@ export async function main(argv: readonly string[]): Promise<ExitCode> {
     .description(
       'Keeps local folders in S3: every change is remembered, nothing is lost, torn or wrongly overwritten.',
     )
+    .usage('<verb> [options]')
     .helpCommand(false)
     .showHelpAfterError('(s3syncd --help lists the verbs)')
     .addHelpText('after', epilogue)
@@ -98,7 +99,7 @@ export async function main(argv: readonly string[]): Promise<ExitCode> {
       .summary(verb.summary)
       .description(`${capitalise(verb.summary)}.\n\n${verb.help}`)
       .option('-c, --config <file>', 'the config file', defaultConfig);
-    if (verb.reports) command.option('--json', 'print one JSON document instead of a table', false);
+    if (verb.reports) command.option('--json', 'print one JSON document instead of a table');
     for (const option of verb.options ?? []) command.addOption(option);
     command.action(async (options: VerbOptions) => {
       const { run } = await verb.load();
@@ -119,8 +120,8 @@ export async function main(argv: readonly string[]): Promise<ExitCode> {
     .command('version')
     .summary('print the version')
     .description('Print the versions of s3syncd and Node.')
-    .option('--json', 'print one JSON document', false)
-    .action(({ json }: { json: boolean }) => {
+    .option('--json', 'print one JSON document')
+    .action(({ json }: { json?: boolean }) => {
       const versions = { s3syncd: version, node: process.versions.node };
       process.stdout.write(
         json ? `${JSON.stringify(versions)}\n` : `s3syncd ${version} (Node ${process.versions.node})\n`,

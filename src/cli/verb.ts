@@ -1,6 +1,6 @@
 /** What every verb is given. */
 export interface VerbOptions {
   readonly config: string;
-  readonly json: boolean;
-  readonly exitCode: boolean;
+  readonly json?: boolean;
+  readonly exitCode?: boolean;
 }
