@@ -30,7 +30,7 @@ export interface Pace extends AuditPace {
   readonly suspicionMs: number;
 }
 
-export const usualPace: Pace = {
+const usualPace: Pace = {
   collectMs: 50,
   rootLookMs: 5_000,
   pollMinMs: 5_000,
@@ -56,6 +56,10 @@ interface Session {
   inDoubt: boolean;
   watcher: Watcher | undefined;
   isWatching: boolean;
+  readonly marks: Marks;
+  readonly scans: ScanQueue;
+  isPosting: boolean;
+  isScanning: boolean;
   readonly auditor: Auditor;
   /** Why the folder is polled. */
   readonly degradedFor: Set<string>;
@@ -72,8 +76,6 @@ export class FolderWatch {
   readonly #form: WatcherForm | undefined;
   readonly #selection: Selection;
   readonly #outbox: Outbox;
-  readonly #marks = new Marks();
-  readonly #scans = new ScanQueue();
   readonly #reported = new Set<string>();
   #aliases = new Aliases();
   #watch = false;
@@ -85,8 +87,6 @@ export class FolderWatch {
   #degradedTold = '';
   #closing: Promise<void> = Promise.resolve();
   #collecting: NodeJS.Timeout | undefined;
-  #flushing = false;
-  #scanning = false;
   #rootTimer: NodeJS.Timeout | undefined;
   #scanTimer: NodeJS.Timeout | undefined;
   #rewatchTimer: NodeJS.Timeout | undefined;
@@ -122,7 +122,7 @@ export class FolderWatch {
 
   /** Scans everything as soon as possible. */
   scan(): void {
-    if (this.#rootIsHere()) this.#requestScan(wholeFolder, 0);
+    if (this.#rootIsHere() && this.#session) this.#requestScan(this.#session, wholeFolder, 0);
   }
 
   acknowledge(batch: number): void {
@@ -174,6 +174,10 @@ export class FolderWatch {
       inDoubt,
       watcher: undefined,
       isWatching: false,
+      marks: new Marks(),
+      scans: new ScanQueue(),
+      isPosting: false,
+      isScanning: false,
       auditor: new Auditor(
         { root: look.path, selection: this.#selection },
         this.#pace,
@@ -186,7 +190,7 @@ export class FolderWatch {
     this.#session = session;
     if (!inDoubt) this.#tellRoot('ok', `folder "${this.#folder.name}": ${this.#folder.path} can be read`);
     if (this.#watch) void this.#startWatching(session);
-    else this.#requestScan(wholeFolder, 0);
+    else this.#requestScan(session, wholeFolder, 0);
   }
 
   #endSession(): void {
@@ -195,8 +199,6 @@ export class FolderWatch {
     session.ended = true;
     session.auditor.stop();
     this.#session = undefined;
-    this.#marks.clear();
-    this.#scans.clear();
     clearTimeout(this.#collecting);
     clearTimeout(this.#scanTimer);
     clearTimeout(this.#rewatchTimer);
@@ -240,7 +242,7 @@ export class FolderWatch {
     session.isWatching = true;
     this.#tellDegraded(session);
     this.#post({ kind: 'watching', folderId: this.#folder.folderId });
-    this.#requestScan(wholeFolder, 0);
+    this.#requestScan(session, wholeFolder, 0);
   }
 
   #eventsOf(session: Session): WatchEvents {
@@ -251,8 +253,8 @@ export class FolderWatch {
       mark: (directory, name) => this.#mark(session, directory, name),
       scan: (extent) =>
         unlessEnded(() => {
-          this.#requestScan(extent);
-          for (const path of this.#aliases.of(extent.path)) this.#requestScan({ ...extent, path });
+          this.#requestScan(session, extent);
+          for (const path of this.#aliases.of(extent.path)) this.#requestScan(session, { ...extent, path });
         }),
       count: this.#countEvent,
       rootChanged: () => unlessEnded(() => this.#rootChanged(session)),
@@ -272,24 +274,25 @@ export class FolderWatch {
   #mark(session: Session, directory: string, name: string): void {
     if (session.ended) return;
     for (const alias of this.#aliases.of(joinPath(directory, name))) {
-      this.#markName(directoryOf(alias), nameOf(alias));
+      this.#markName(session, directoryOf(alias), nameOf(alias));
     }
     if (name === ignoreFileName) {
       // What is watched changes with it; what is not synced any more, at once.
       this.#selection.enter(session.root, directory);
       this.#rewatchSoon();
     }
-    this.#markName(directory, name);
+    this.#markName(session, directory, name);
   }
 
-  #markName(directory: string, name: string): void {
-    if (this.#scans.covers(directory) || this.#selection.excludes(directory, name, false)) return;
-    if (!this.#marks.add(directory, name)) this.#requestScan({ path: directory, depth: 'directory' });
-    else if (this.#marks.size < marksMax) this.#collect();
+  #markName(session: Session, directory: string, name: string): void {
+    if (session.scans.covers(directory) || this.#selection.excludes(directory, name, false)) return;
+    if (!session.marks.add(directory, name))
+      this.#requestScan(session, { path: directory, depth: 'directory' });
+    else if (session.marks.size < marksMax) this.#collect(session);
     else {
       // The main thread takes none, its disk may be full: a scan will know better than a list of everything.
-      this.#marks.clear();
-      this.#requestScan(wholeFolder);
+      session.marks.clear();
+      this.#requestScan(session, wholeFolder);
     }
   }
 
@@ -304,25 +307,25 @@ export class FolderWatch {
   #watchFailed(session: Session, error: NodeJS.ErrnoException): void {
     // A directory without permission: the scan says so, and the watcher goes on with the others.
     if (error.code === 'EACCES' || error.code === 'EPERM') {
-      this.#requestScan(this.#extentOf(session, error.path));
+      this.#requestScan(session, this.#extentOf(session, error.path));
       return;
     }
     session.degradedFor.add(watchFailureReason(error));
     this.#tellDegraded(session);
     // While the watcher starts, a thousand directories may fail one by one; the scan comes when it is ready.
-    if (session.isWatching) this.#requestScan(wholeFolder);
+    if (session.isWatching) this.#requestScan(session, wholeFolder);
   }
 
   #audited(session: Session, unwatchedInSuccession: number): void {
     // Where watches are lacking it is known; and a watcher that is starting has not come to all of them yet.
     if (session.degradedFor.size > 0 || !session.isWatching) return;
-    if (unwatchedInSuccession === 0) this.#requestScan(wholeFolder);
+    if (unwatchedInSuccession === 0) this.#requestScan(session, wholeFolder);
     // A new watcher finds all directories, and the scan after it what happened in them.
     else if (unwatchedInSuccession < unwatchedMax) this.#rewatchSoon();
     else {
       session.degradedFor.add('directories are replaced faster than they can be watched');
       this.#tellDegraded(session);
-      this.#requestScan(wholeFolder);
+      this.#requestScan(session, wholeFolder);
     }
   }
 
@@ -359,43 +362,41 @@ export class FolderWatch {
 
   // Marks and scans
 
-  #requestScan(extent: Extent, delayMs = this.#pace.collectMs): void {
-    this.#scans.add(extent);
-    this.#collect(delayMs);
+  #requestScan(session: Session, extent: Extent, delayMs = this.#pace.collectMs): void {
+    session.scans.add(extent);
+    this.#collect(session, delayMs);
   }
 
-  #collect(delayMs = this.#pace.collectMs): void {
+  #collect(session: Session, delayMs = this.#pace.collectMs): void {
     this.#collecting ??= setTimeout(() => {
       this.#collecting = undefined;
-      const session = this.#session;
-      if (!session) return;
       void this.#postMarks(session);
       void this.#runScans(session);
     }, delayMs);
   }
 
   async #postMarks(session: Session): Promise<void> {
-    if (this.#flushing) return;
-    this.#flushing = true;
+    if (session.isPosting) return;
+    session.isPosting = true;
     try {
-      while (!session.ended && this.#marks.size > 0) {
-        const observations = this.#marks.take(batchMax);
+      while (!session.ended && session.marks.size > 0) {
+        const observations = session.marks.take(batchMax);
         await this.#send(session, { cause: 'event', observations, obstacles: [], cleared: [] });
       }
     } finally {
-      this.#flushing = false;
+      session.isPosting = false;
     }
   }
 
   async #runScans(session: Session): Promise<void> {
-    if (this.#scanning) return;
-    this.#scanning = true;
+    if (session.isScanning) return;
+    session.isScanning = true;
     try {
-      for (let extent = this.#scans.take(); extent && !session.ended; extent = this.#scans.take()) {
+      for (let extent = session.scans.take(); extent && !session.ended; extent = session.scans.take()) {
         await this.#runScan(session, extent);
       }
     } finally {
-      this.#scanning = false;
+      session.isScanning = false;
     }
   }
 
@@ -444,7 +445,7 @@ export class FolderWatch {
         }
         // A new directory does not wait until a large folder was walked to its end.
         if (extent === wholeFolder) {
-          for (let part = this.#scans.takePart(); part && !session.ended; part = this.#scans.takePart()) {
+          for (let part = session.scans.takePart(); part && !session.ended; part = session.scans.takePart()) {
             await this.#runScan(session, part);
           }
         }
@@ -467,7 +468,7 @@ export class FolderWatch {
         this.#tellRoot('ok', `folder "${this.#folder.name}": ${this.#folder.path} is back`);
         // What is absent was not told: now it can be.
         if (counts.missed > 0) {
-          this.#requestScan(wholeFolder, 0);
+          this.#requestScan(session, wholeFolder, 0);
           return;
         }
       }
@@ -499,7 +500,7 @@ export class FolderWatch {
           session.rewatchMs = Math.min(rewatchMaxMs, session.rewatchMs * 2);
           session.rewatchAtMs = performance.now() + session.rewatchMs;
           this.#rewatch(session);
-        } else this.#requestScan(wholeFolder, 0);
+        } else this.#requestScan(session, wholeFolder, 0);
       },
       Math.min(delayMs, timeoutMaxMs),
     );

@@ -33,7 +33,7 @@ export interface Cleared {
  *   scan says that anything is absent.
  * - In every state but `ok` nothing may be deleted on account of this folder.
  */
-export const rootStates = ['ok', 'missing', 'not-a-directory', 'unreadable', 'replaced'] as const;
+const rootStates = ['ok', 'missing', 'not-a-directory', 'unreadable', 'replaced'] as const;
 export type RootState = (typeof rootStates)[number];
 
 export type FromWatch =

@@ -86,7 +86,7 @@ const knownVersion = '6.0.0';
 let preferred: WatcherForm | undefined;
 
 /** `directories` where it is known to work: on Linux, with the version that the tests know. */
-export function preferredForm(): WatcherForm {
+function preferredForm(): WatcherForm {
   preferred ??= process.platform === 'linux' && chokidarVersion() === knownVersion ? 'directories' : 'files';
   return preferred;
 }

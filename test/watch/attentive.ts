@@ -9,7 +9,7 @@ import type { WatcherForm } from '../../src/watch/watcher.ts';
 import { MemoryKnown } from './memory-known.ts';
 
 /** Everything at once, so that no test waits for a clock; and no second scan that would find what events missed. */
-export const quick: Pace = {
+const quick: Pace = {
   collectMs: 2,
   rootLookMs: 20,
   pollMinMs: 20,

@@ -128,6 +128,23 @@ describe('a root', () => {
     expect(absences(folder)).toContain('a');
   });
 
+  test('that is replaced while a batch waits is scanned when that one was taken', async () => {
+    const parent = temporaryDirectory();
+    const root = `${parent}/root`;
+    write(parent, ...Array.from({ length: 1500 }, (_, index) => `root/${index}`), 'other/new');
+    const folder = attend(folderAt(root));
+    folder.acknowledges = false;
+    await folder.until('a batch', () => folder.all('observed').length === 1);
+    renameSync(root, `${parent}/away`);
+    renameSync(`${parent}/other`, root);
+    await folder.until('replaced', () => rootStates(folder).at(-1) === 'replaced');
+    folder.acknowledges = true;
+    folder.watch.acknowledge(1);
+    await folder.scanned();
+    expect(folder.known.files().has('new')).toBe(true);
+    expect(absences(folder)).toEqual([]);
+  });
+
   test('that is a file is not a directory', async () => {
     const parent = temporaryDirectory();
     write(parent, 'file');
