@@ -259,7 +259,6 @@ export class FolderWatch {
       count: this.#countEvent,
       rootChanged: () => unlessEnded(() => this.#rootChanged(session)),
       directoryChanged: () => session.auditor.directoryChanged(),
-      outdated: () => unlessEnded(() => this.#rewatchSoon()),
       failed: (error) => unlessEnded(() => this.#watchFailed(session, error)),
     };
   }
@@ -305,7 +304,7 @@ export class FolderWatch {
   }
 
   #watchFailed(session: Session, error: NodeJS.ErrnoException): void {
-    // A directory without permission: the scan says so, and the watcher goes on with the others.
+    // A directory without permission: the scan says so, and an audit sees when it can be watched.
     if (error.code === 'EACCES' || error.code === 'EPERM') {
       this.#requestScan(session, this.#extentOf(session, error.path));
       return;

@@ -7,7 +7,7 @@
 // members that chokidar calls internal, so it is used with the one version that the tests know, and on Linux.
 import { FSWatcher, type ChokidarOptions } from 'chokidar';
 import { lstatSync, readFileSync } from 'node:fs';
-import { directoryOf, joinPath, nameOf } from '../core/key.ts';
+import { directoryOf, nameOf } from '../core/key.ts';
 import { Listings } from './listing.ts';
 import type { Extent } from './scan.ts';
 import type { Selection } from './selection.ts';
@@ -22,8 +22,6 @@ export interface WatchEvents {
   count(): void;
   /** The root itself was removed, moved or made anew. */
   rootChanged(): void;
-  /** A directory that could not be watched can be now: it takes a new watcher. */
-  outdated(): void;
   failed(error: NodeJS.ErrnoException): void;
 }
 
@@ -66,7 +64,7 @@ export function openWatcher(
   });
   watcher.on('addDir', scanTree).on('unlinkDir', scanTree);
   watcher.on('raw', (_event, name, details) => places.onRawEvent(name, details));
-  watcher.on('error', (error) => places.onError(error));
+  watcher.on('error', (error) => events.failed(error instanceof Error ? error : new Error(String(error))));
 
   const { promise: ready, resolve } = Promise.withResolvers<void>();
   watcher.once('ready', resolve);
@@ -128,8 +126,6 @@ class Places {
   readonly events: WatchEvents;
   readonly #prefix: string;
   readonly #selection: Selection;
-  /** Directories that chokidar may not watch; the event that makes them readable comes from the directory above. */
-  readonly #forbidden = new Set<string>();
 
   constructor(root: string, selection: Selection, events: WatchEvents) {
     this.root = root;
@@ -174,15 +170,7 @@ class Places {
       this.events.scan({ path: directory, depth: 'directory' });
       return undefined;
     }
-    if (this.#forbidden.delete(joinPath(directory, name))) this.events.outdated();
     return { directory, name };
-  }
-
-  onError(error: unknown): void {
-    const failure: NodeJS.ErrnoException = error instanceof Error ? error : new Error(String(error));
-    const path = failure.path === undefined ? undefined : this.pathOf(failure.path);
-    if (path !== undefined && isForbidden(failure)) this.#forbidden.add(path);
-    this.events.failed(failure);
   }
 }
 
@@ -254,8 +242,4 @@ class DirectoryWatcher extends FSWatcher {
 function watchedPath(details: unknown): string {
   const has = typeof details === 'object' && details !== null && 'watchedPath' in details;
   return has ? String(details.watchedPath) : '';
-}
-
-function isForbidden(error: NodeJS.ErrnoException): boolean {
-  return error.code === 'EACCES' || error.code === 'EPERM';
 }
