@@ -15,7 +15,7 @@ import {
 import { describe, expect, test, vi } from 'vitest';
 import { OverflowGauge } from '../../src/watch/gauge.ts';
 import { folderAt, type Attentive } from './attentive.ts';
-import { attend, temporaryDirectory, write } from './given.ts';
+import { attend, canRunAsNobody, nobody, temporaryDirectory, write } from './given.ts';
 
 // For machines that do much else: nothing here takes a second by itself, but the overflow of the real queue.
 vi.setConfig({ testTimeout: 20_000 });
@@ -394,14 +394,15 @@ describe('an overflow', () => {
 
 describe('a directory without permission', () => {
   test('is an obstacle, is watched once it may be, and leaves the others alone', () => {
-    if (process.getuid?.() !== 0) {
-      console.warn('skipped: a directory that may not be watched (needs root, to run as another user)');
-      return;
-    }
+    const script = new URL('forbidden.ts', import.meta.url);
+    if (!canRunAsNobody(script, 'a directory that may not be watched')) return;
     const root = temporaryDirectory();
-    chownSync(root, 65534, 65534);
-    const script = new URL('forbidden.ts', import.meta.url).pathname;
-    const child = spawnSync(process.execPath, [script, root], { uid: 65534, gid: 65534, encoding: 'utf8' });
+    chownSync(root, nobody, nobody);
+    const child = spawnSync(process.execPath, [script.pathname, root], {
+      uid: nobody,
+      gid: nobody,
+      encoding: 'utf8',
+    });
     expect(child.stderr).toBe('');
     expect(JSON.parse(child.stdout)).toEqual({ obstacles: ['closed'], degraded: [], absent: [] });
   });

@@ -1,4 +1,5 @@
 // What the tests of the watch thread start from: a directory on disk.
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -28,4 +29,17 @@ export function attend(...args: ConstructorParameters<typeof Attentive>): Attent
   const attentive = new Attentive(...args);
   onTestFinished(() => attentive.watch.stop());
   return attentive;
+}
+
+/** The user id of `nobody`, as whom a root that runs the tests tries what root may do always. */
+export const nobody = 65534;
+
+/** True when a script of the tests can be run as `nobody`; else says which tests are skipped for it. */
+export function canRunAsNobody(script: URL, what: string): boolean {
+  const program = `require('node:fs').accessSync(${JSON.stringify(script.pathname)})`;
+  const can =
+    process.getuid?.() === 0 &&
+    spawnSync(process.execPath, ['-e', program], { uid: nobody, gid: nobody, cwd: '/' }).status === 0;
+  if (!can) console.warn(`skipped: ${what} (needs root, and a checkout that others may read)`);
+  return can;
 }

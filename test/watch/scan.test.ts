@@ -21,7 +21,7 @@ import type { SymlinkMode } from '../../src/core/policy.ts';
 import { RootUnreadable, scan, type Extent, type Findings, type ScanCounts } from '../../src/watch/scan.ts';
 import { Selection } from '../../src/watch/selection.ts';
 import { filesIn } from './attentive.ts';
-import { temporaryDirectory, write } from './given.ts';
+import { canRunAsNobody, nobody, temporaryDirectory, write } from './given.ts';
 import { MemoryKnown } from './memory-known.ts';
 
 /** A folder on disk, what the journal knows of it, and scans that compare them. */
@@ -492,36 +492,40 @@ describe('excluded names', () => {
 });
 
 // Root may read everything, so these run as another user.
-describe.skipIf(!canBecomeNobody())('an unreadable directory', () => {
-  test.each([
-    ['that cannot be listed', 0o300, true],
-    ['that cannot be listed nor entered', 0o000, true],
-    ['that can be listed but not entered', 0o600, true],
-    ['that can only be read', 0o500, false],
-  ])('%s is an obstacle, and nothing below it is absent', (_what, mode, isObstacle) => {
-    const root = temporaryDirectory();
-    write(root, 'a', 'closed/b', 'closed/d/c');
-    giveToNobody(root, ['', 'a', 'closed', 'closed/b', 'closed/d', 'closed/d/c']);
-    const first = scanAsNobody(root, { scans: 1 });
-    expect(first).toEqual([['a', 'closed/b', 'closed/d/c']]);
-    const later = scanAsNobody(root, { scans: 4, closed: 'closed', mode, closeAfter: 1, openAfter: 3 });
-    expect(later).toEqual([
-      ['a', 'closed/b', 'closed/d/c'],
-      isObstacle ? ['!closed unreadable'] : [],
-      [],
-      // Nothing but the obstacle ends.
-      isObstacle ? ['-closed'] : [],
-    ]);
-  });
+const scanScript = new URL('scan-as-nobody.ts', import.meta.url);
+describe.skipIf(!canRunAsNobody(scanScript, 'directories that cannot be read'))(
+  'an unreadable directory',
+  () => {
+    test.each([
+      ['that cannot be listed', 0o300, true],
+      ['that cannot be listed nor entered', 0o000, true],
+      ['that can be listed but not entered', 0o600, true],
+      ['that can only be read', 0o500, false],
+    ])('%s is an obstacle, and nothing below it is absent', (_what, mode, isObstacle) => {
+      const root = temporaryDirectory();
+      write(root, 'a', 'closed/b', 'closed/d/c');
+      giveToNobody(root, ['', 'a', 'closed', 'closed/b', 'closed/d', 'closed/d/c']);
+      const first = scanAsNobody(root, { scans: 1 });
+      expect(first).toEqual([['a', 'closed/b', 'closed/d/c']]);
+      const later = scanAsNobody(root, { scans: 4, closed: 'closed', mode, closeAfter: 1, openAfter: 3 });
+      expect(later).toEqual([
+        ['a', 'closed/b', 'closed/d/c'],
+        isObstacle ? ['!closed unreadable'] : [],
+        [],
+        // Nothing but the obstacle ends.
+        isObstacle ? ['-closed'] : [],
+      ]);
+    });
 
-  test('that is the folder itself ends the scan', () => {
-    const root = temporaryDirectory();
-    write(root, 'a');
-    giveToNobody(root, ['', 'a']);
-    chmodSync(root, 0);
-    expect(scanAsNobody(root, { scans: 1 })).toEqual('RootUnreadable');
-  });
-});
+    test('that is the folder itself ends the scan', () => {
+      const root = temporaryDirectory();
+      write(root, 'a');
+      giveToNobody(root, ['', 'a']);
+      chmodSync(root, 0);
+      expect(scanAsNobody(root, { scans: 1 })).toEqual('RootUnreadable');
+    });
+  },
+);
 
 test('a path that is too long to be looked at is an obstacle', () => {
   const folder = given();
@@ -539,25 +543,19 @@ test('a path that is too long to be looked at is an obstacle', () => {
   expect(found[0]).toMatch(/ key-too-long$/);
 });
 
-function canBecomeNobody(): boolean {
-  const can = process.getuid?.() === 0;
-  if (!can) console.warn('skipped: directories that cannot be read (needs root, to run as another user)');
-  return can;
-}
-
 function giveToNobody(root: string, paths: readonly string[]): void {
-  for (const path of paths) chownSync(join(root, path), 65534, 65534);
+  for (const path of paths) chownSync(join(root, path), nobody, nobody);
 }
 
 function scanAsNobody(
   root: string,
   options: { scans: number; closed?: string; mode?: number; closeAfter?: number; openAfter?: number },
 ): string[][] | string {
-  const child = spawnSync(
-    process.execPath,
-    [new URL('scan-as-nobody.ts', import.meta.url).pathname, root, JSON.stringify(options)],
-    { uid: 65534, gid: 65534, encoding: 'utf8' },
-  );
+  const child = spawnSync(process.execPath, [scanScript.pathname, root, JSON.stringify(options)], {
+    uid: nobody,
+    gid: nobody,
+    encoding: 'utf8',
+  });
   expect(child.stderr).toBe('');
   return JSON.parse(child.stdout);
 }
