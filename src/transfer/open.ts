@@ -18,13 +18,19 @@ export function look(root: Root, filePath: string): Local {
   try {
     const stats = fs.lstatSync(absolute, { bigint: true, throwIfNoEntry: false });
     if (!stats) return { kind: 'absent' };
-    if (stats.isSymbolicLink() && root.symlinks === 'follow') return lookThrough(root, absolute);
-    return localFromStats(stats);
+    if (root.symlinks === 'skip') return throughLink(absolute) ? { kind: 'absent' } : localFromStats(stats);
+    return stats.isSymbolicLink() ? lookThrough(root, absolute) : localFromStats(stats);
   } catch (error) {
     // A parent that is a file now: there is nothing at this path.
     if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return { kind: 'absent' };
     throw error;
   }
+}
+
+/** True when a directory above became a link: what stands behind it is not the folder's, as scans see it too. */
+function throughLink(absolute: string): boolean {
+  const directory = path.dirname(absolute);
+  return fs.realpathSync.native(directory) !== directory;
 }
 
 function lookThrough(root: Root, absolute: string): Local {
