@@ -21,8 +21,9 @@ export function look(root: Root, filePath: string): Local {
     if (root.symlinks === 'skip') return throughLink(absolute) ? { kind: 'absent' } : localFromStats(stats);
     return stats.isSymbolicLink() ? lookThrough(root, absolute) : localFromStats(stats);
   } catch (error) {
-    // A parent that is a file now: there is nothing at this path.
-    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return { kind: 'absent' };
+    // A parent that is a file now, or vanished meanwhile: there is nothing at this path.
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOTDIR' || code === 'ENOENT') return { kind: 'absent' };
     throw error;
   }
 }
