@@ -132,11 +132,12 @@ export class S3Destination implements Destination {
         ChecksumMode: ChecksumMode.ENABLED,
       });
       const head = await this.#count('HeadObject', this.#client.send(command));
-      return { kind: 'object', object: objectFromHead(head) };
+      if (head.ETag) return { kind: 'object', object: objectFromHead(head) };
     } catch (error) {
       if (statusOf(error) === 404 && codeOf(error) !== 'NoSuchBucket') return { kind: 'absent' };
       throw this.#failure('HeadObject', key, error);
     }
+    throw this.#unusable('HeadObject', key, 'no ETag');
   }
 
   async *list(prefix: string, signal: AbortSignal): AsyncIterable<readonly ListedKey[]> {
@@ -152,13 +153,18 @@ export class S3Destination implements Destination {
       const page = await this.#send('ListObjectsV2', prefix, () =>
         this.#client.send(command, { abortSignal: signal }),
       );
+      // A page of something else, say of a captive portal, is no listing, least of all an empty one.
+      if (page.IsTruncated === undefined) throw this.#unusable('ListObjectsV2', prefix, 'no listing');
       yield (page.Contents ?? []).map((object) => ({
-        key: decodeKey(object.Key ?? ''),
+        key: page.EncodingType === 'url' ? decodeKey(object.Key ?? '') : (object.Key ?? ''),
         size: object.Size ?? 0,
         etag: object.ETag ?? '',
         lastModifiedMs: object.LastModified?.getTime() ?? 0,
       }));
       token = page.IsTruncated ? page.NextContinuationToken : undefined;
+      if (page.IsTruncated && token === undefined) {
+        throw this.#unusable('ListObjectsV2', prefix, 'no token for the rest of the listing');
+      }
     } while (token !== undefined);
   }
 
@@ -180,7 +186,7 @@ export class S3Destination implements Destination {
     const command = new ListMultipartUploadsCommand({ ...this.#common, Prefix: key, EncodingType: 'url' });
     const page = await this.#send('ListMultipartUploads', key, () => this.#client.send(command));
     return (page.Uploads ?? []).flatMap(({ Key = '', UploadId, Initiated }) =>
-      decodeKey(Key) === key && UploadId
+      (page.EncodingType === 'url' ? decodeKey(Key) : Key) === key && UploadId
         ? [{ key, uploadId: UploadId, initiatedMs: Initiated?.getTime() ?? 0 }]
         : [],
     );
