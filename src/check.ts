@@ -90,6 +90,15 @@ async function checkDestination(config: Config, destination: DestinationConfig):
           ),
         );
       }
+      if (capabilities.putIfMatch === 'denied' && needy.some(({ policy }) => policy !== 'skip-existing')) {
+        findings.push(
+          finding(
+            'error',
+            subject,
+            'policies if-unchanged and newer-wins need the right s3:GetObject: grant it',
+          ),
+        );
+      }
       if (needy.length > 0 && capabilities.putIfAbsent && !capabilities.completeIfAbsent) {
         findings.push(
           finding(

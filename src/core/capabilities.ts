@@ -3,8 +3,11 @@
 export interface Capabilities {
   /** PutObject refuses `If-None-Match: *` when the key exists. */
   readonly putIfAbsent: boolean;
-  /** PutObject honours `If-Match`: with the ETag quoted as S3 sends it, only without quotes, or not at all. */
-  readonly putIfMatch: 'quoted' | 'unquoted' | 'no';
+  /**
+   * PutObject honours `If-Match`: with the ETag quoted as S3 sends it, only without quotes, or not at all. `denied`: the
+   * credentials may not ask for it (s3:GetObject), which tells nothing of the store.
+   */
+  readonly putIfMatch: 'quoted' | 'unquoted' | 'no' | 'denied';
   /** CompleteMultipartUpload refuses `If-None-Match: *` when the key exists. */
   readonly completeIfAbsent: boolean;
   /** Stores x-amz-checksum-crc32 and gives it back on HEAD. */

@@ -16,6 +16,16 @@ export function isTemporary(failureClass: FailureClass): boolean {
   return failureClass === 'transient' || failureClass === 'throttled' || failureClass === 'unreachable';
 }
 
+/** Undefined where the credentials lack the right to ask, and the answer can be done without. */
+export async function unlessDenied<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof Failure && error.class === 'denied') return undefined;
+    throw error;
+  }
+}
+
 /** An unsuccessful request with what a person needs to mend it. Expected outcomes (412, 404) are data, not failures. */
 export class Failure extends Error {
   override readonly name = 'Failure';

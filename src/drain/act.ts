@@ -4,10 +4,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Action, BlockReason, Outcome } from '../core/action.ts';
 import type { Baseline } from '../core/baseline.ts';
 import type { Facts } from '../core/decide.ts';
-import { Failure } from '../core/failure.ts';
+import { Failure, unlessDenied } from '../core/failure.ts';
 import type { FileState, Local, Sighting } from '../core/file.ts';
 import { keyFor } from '../core/key.ts';
-import { comparableChecksum } from '../core/object.ts';
+import { comparableChecksum, type Remote } from '../core/object.ts';
 import { backoffMs } from '../core/schedule.ts';
 import type { Claim, Completion, Journal } from '../journal/journal.ts';
 import type { ByteBudget } from '../transfer/limits.ts';
@@ -32,6 +32,8 @@ export interface Handled {
   readonly reason: string;
   /** Uploaded with success. */
   readonly bytes: number;
+  /** The store answered a request that this change needed. */
+  readonly answered?: boolean;
   /** Concerns the route or its endpoint too. */
   readonly failure?: Failure;
 }
@@ -90,8 +92,8 @@ async function bringInLine(
     if (resolved.kind === 'changed') return lookAgain(route, claim, 'changed while it was read');
     facts = resolved.facts;
     if (resolved.action.kind !== 'upload') return finish(resolved.action, facts);
-    if (route.emulates && !facts.remote) {
-      facts = { ...facts, remote: await route.destination.head(subject.key) };
+    if (route.emulates && !wasAsked(facts.remote)) {
+      facts = { ...facts, remote: await route.destination.head(subject.key), content: undefined };
       continue;
     }
 
@@ -118,11 +120,17 @@ async function bringInLine(
         return retry(claim, 'ConditionalRequestConflict', 'another write to the key was under way');
       case 'uncertain':
       case 'precondition-failed':
-      case 'missing':
+      case 'missing': {
         // New facts: look at the object, and decide again.
+        const mayDoWithout =
+          route.judgement.policy === 'skip-existing' && result.kind === 'precondition-failed';
+        const head = route.destination.head(subject.key);
+        const remote = mayDoWithout ? await unlessDenied(head) : await head;
+        // Without the right to look, S3's refusal says all that skip-existing needs to know.
+        if (!remote) return { ...finish(existsUnseen, facts), answered: true };
         facts = {
           ...facts,
-          remote: await route.destination.head(subject.key),
+          remote,
           content: undefined,
           ownTryMayHaveLanded:
             facts.ownTryMayHaveLanded ||
@@ -130,6 +138,7 @@ async function bringInLine(
             result.kind === 'uncertain' ||
             (result.kind === 'precondition-failed' && result.ownTryMayHaveLanded),
         };
+      }
     }
   }
   return retry(claim, 'PreconditionFailed', 'the object kept changing while it was looked at');
@@ -221,11 +230,23 @@ function uploaded(
     outcome: action.outcome,
     reason: action.reason,
     bytes: result.file.size,
+    answered: true,
   };
 }
 
-/** Actions that take no request. */
+const existsUnseen = { kind: 'settle', outcome: 'skipped-existing', reason: 'exists', owned: false } as const;
+
+/** An action that takes no request itself. */
 function finish(action: Exclude<Action, { kind: 'upload' | 'look' }>, facts: Facts): Handled {
+  return { ...withoutRequest(action, facts), answered: wasAsked(facts.remote) };
+}
+
+/** Only a HEAD tells that there is no object; a listing tells only what there is. */
+function wasAsked(remote: Remote | undefined): boolean {
+  return remote?.kind === 'object' ? remote.object.source === 'head' : remote !== undefined;
+}
+
+function withoutRequest(action: Exclude<Action, { kind: 'upload' | 'look' }>, facts: Facts): Handled {
   switch (action.kind) {
     case 'settle':
       return {

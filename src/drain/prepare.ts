@@ -1,5 +1,6 @@
 // Before a route's first change: can the store enforce the policy, and what does it hold already?
 import type { Capabilities } from '../core/capabilities.ts';
+import { Failure } from '../core/failure.ts';
 import { keyFor } from '../core/key.ts';
 import type { Journal } from '../journal/journal.ts';
 import { probe } from '../transfer/probe.ts';
@@ -18,13 +19,22 @@ export class Unenforceable extends Error {
 export async function prepareStore(route: Route, journal: Journal): Promise<void> {
   if (!route.needsConditions) return;
   const remembered = journal.capabilities(route.destinationId);
-  if (remembered) route.capabilities = JSON.parse(remembered.json) as Capabilities;
+  const known = remembered && (JSON.parse(remembered.json) as Capabilities);
+  // What was denied may be allowed by now.
+  if (known && known.putIfMatch !== 'denied') route.capabilities = known;
   else {
     route.capabilities = await probe(route.destination as S3Destination, route.prefix);
     journal.recordCapabilities(route.destinationId, JSON.stringify(route.capabilities), Date.now());
   }
   if (route.destination instanceof S3Destination) {
     route.destination.ifMatchQuoted = route.capabilities.putIfMatch !== 'unquoted';
+  }
+  if (needsIfMatch(route) && route.capabilities.putIfMatch === 'denied') {
+    throw new Failure(
+      `folder "${route.folder.name}": policy ${route.judgement.policy} replaces only what it has seen, for which ` +
+        `destination "${route.destination.name}" needs the right s3:GetObject. Grant it, or use policy skip-existing.`,
+      { class: 'denied', code: 'AccessDenied' },
+    );
   }
   const lacking = lack(route, route.capabilities);
   route.emulates = lacking !== undefined;
@@ -39,26 +49,35 @@ export async function prepareStore(route: Route, journal: Journal): Promise<void
 
 function lack(route: Route, capabilities: Capabilities): string | undefined {
   if (!capabilities.putIfAbsent) return 'If-None-Match on PutObject';
-  const { policy } = route.judgement;
-  const needsIfMatch = policy === 'if-unchanged' || policy === 'newer-wins';
-  return needsIfMatch && capabilities.putIfMatch === 'no' ? 'If-Match on PutObject' : undefined;
+  return needsIfMatch(route) && capabilities.putIfMatch === 'no' ? 'If-Match on PutObject' : undefined;
+}
+
+function needsIfMatch({ judgement: { policy } }: Route): boolean {
+  return policy === 'if-unchanged' || policy === 'newer-wins';
 }
 
 /**
  * First contact: one listing of the prefix, 1,000 objects a request, instead of a HEAD for every file.
- * @throws Failure; an interrupted listing is taken anew
+ * @throws Failure; an interrupted listing is taken anew. Where listing is denied, skip-existing does without: S3 refuses
+ * every write to a key that exists.
  */
 export async function takeListing(route: Route, journal: Journal, signal: AbortSignal): Promise<void> {
-  const { routeId, prefix } = route;
+  const { routeId, prefix, judgement } = route;
   if (journal.isListed(routeId)) return;
   journal.clearListing(routeId);
-  for await (const page of route.destination.list(prefix, signal)) {
-    const objects = page.map(({ key, ...object }) => ({ ...object, path: key.slice(prefix.length) }));
-    journal.recordListing(
-      routeId,
-      // Keys that no path leads to ("dir/" markers of consoles) are nobody's business here.
-      objects.filter(({ path }) => path !== '' && keyFor(prefix, path).kind === 'key'),
-    );
+  try {
+    for await (const page of route.destination.list(prefix, signal)) {
+      const objects = page.map(({ key, ...object }) => ({ ...object, path: key.slice(prefix.length) }));
+      journal.recordListing(
+        routeId,
+        // Keys that no path leads to ("dir/" markers of consoles) are nobody's business here.
+        objects.filter(({ path }) => path !== '' && keyFor(prefix, path).kind === 'key'),
+      );
+    }
+  } catch (error) {
+    if (judgement.policy !== 'skip-existing' || !(error instanceof Failure) || error.class !== 'denied')
+      throw error;
+    return;
   }
   journal.finishListing(routeId, Date.now());
 }

@@ -1,7 +1,7 @@
 // Asks a store what it does instead of believing its name: many answer 200 to a condition that they ignore. One scratch
 // key under the prefix, always the same, removed afterwards where that is allowed.
 import type { Capabilities } from '../core/capabilities.ts';
-import { Failure } from '../core/failure.ts';
+import { Failure, unlessDenied } from '../core/failure.ts';
 import type { ObjectDescription } from '../core/rules.ts';
 import { checksumOf } from './checksum.ts';
 import type { Destination } from './destination.ts';
@@ -27,9 +27,9 @@ export async function probe(destination: S3Destination, prefix: string): Promise
   const etag = first.kind === 'written' ? first.etag : '';
   try {
     const putIfAbsent = await refuses(put({ kind: 'absent' }));
-    const putIfMatch = await probeIfMatch(destination, put, etag);
-    const head = await destination.head(key);
-    const checksums = head.kind === 'object' && head.object.checksum?.value === checksum.value;
+    const putIfMatch = (await unlessDenied(probeIfMatch(destination, put, etag))) ?? 'denied';
+    const head = await unlessDenied(destination.head(key));
+    const checksums = head?.kind === 'object' && head.object.checksum?.value === checksum.value;
     return { putIfAbsent, putIfMatch, checksums, ...(await probeMultipart(destination, key, bytes)) };
   } finally {
     // Without the right to delete, one small object stays: said by `check`, harmless otherwise.
@@ -57,7 +57,9 @@ async function probeMultipart(
   key: string,
   bytes: Buffer,
 ): Promise<Pick<Capabilities, 'completeIfAbsent' | 'multipartTags'>> {
-  const { uploadId } = await destination.createUpload(key, tagged);
+  const { uploadId } =
+    (await unlessDenied(destination.createUpload(key, tagged))) ??
+    (await destination.createUpload(key, plain));
   const upload = { key, uploadId };
   try {
     const signal = AbortSignal.timeout(60_000);
@@ -65,7 +67,8 @@ async function probeMultipart(
     const refused = await refuses(destination.completeUpload(upload, parts, { kind: 'absent' }));
     // Refused, as it should be: complete it without a condition, to see whether the tags were kept.
     if (refused) await destination.completeUpload(upload, parts, { kind: 'none' });
-    return { completeIfAbsent: refused, multipartTags: (await destination.tagCount(key)) === 1 };
+    const multipartTags = (await unlessDenied(destination.tagCount(key))) === 1;
+    return { completeIfAbsent: refused, multipartTags };
   } finally {
     await destination.abortUpload(upload).catch(ignoreFailure);
   }

@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { Capabilities } from '../core/capabilities.ts';
-import { Failure } from '../core/failure.ts';
+import { Failure, unlessDenied } from '../core/failure.ts';
 import { sameFingerprint, type FileState } from '../core/file.ts';
 import type { Checksum, ChecksumAlgorithm, Precondition } from '../core/object.ts';
 import type { ObjectDescription } from '../core/rules.ts';
@@ -154,8 +154,8 @@ async function putInParts(request: UploadRequest, file: OpenFile): Promise<Uploa
   if (begun === 'uncertain') return { kind: 'uncertain' };
   if (!begun && precondition.kind !== 'none') {
     // S3 checks conditions at Complete only, after the whole body was sent: ask before.
-    const remote = await destination.head(key);
-    if (!holds(precondition, remote.kind === 'object' ? remote.object.etag : undefined)) {
+    const remote = await unlessDenied(destination.head(key));
+    if (remote && !holds(precondition, remote.kind === 'object' ? remote.object.etag : undefined)) {
       return { kind: 'precondition-failed', ownTryMayHaveLanded: false };
     }
   }
