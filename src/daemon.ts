@@ -212,6 +212,7 @@ export class Daemon {
     const { files, directories, durationMs } = message;
     this.#options.log.debug({ folder: folder.config.name, files, directories, durationMs }, 'scanned');
     this.#options.onScanned?.(folder);
+    for (const drain of this.#drainsOf(message.folderId)) drain.poke();
     this.#finish(folder);
   }
 

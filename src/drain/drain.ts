@@ -51,6 +51,7 @@ export class Drain {
   readonly #inFlight = new Map<number, Claim>();
   readonly #completions: Completion[] = [];
   readonly #trouble = new Trouble();
+  readonly #startedMs = Date.now();
   #oldestCompletionMs = Infinity;
   #prepared = false;
   #preparing = false;
@@ -188,15 +189,18 @@ export class Drain {
     }
   }
 
+  /** How many more changes may be claimed: twice of what may be in flight, so that a free place never waits for a transaction. */
+  get #room(): number {
+    const capacity = this.#inTrouble ? 1 : 2 * this.route.endpoint.concurrency.limit;
+    return capacity - this.#queue.length - this.#inFlight.size;
+  }
+
   /** Records what ended and claims what is ready, in one transaction. */
   #turn(): void {
-    const { limit } = this.route.endpoint.concurrency;
     const mayClaim = this.#prepared && this.#mayStart && !this.#stopping;
-    // Twice of what may be in flight, so that a free place never waits for a transaction.
-    const capacity = this.#inTrouble ? 1 : 2 * limit;
-    const want = mayClaim ? Math.max(0, capacity - this.#queue.length - this.#inFlight.size) : 0;
+    const want = mayClaim ? Math.max(0, this.#room) : 0;
     const due =
-      this.#completions.length >= limit / 2 ||
+      this.#completions.length >= this.route.endpoint.concurrency.limit / 2 ||
       this.#queue.length === 0 ||
       Date.now() - this.#oldestCompletionMs >= recordAfterMs;
     if (due) this.#record(want);
@@ -208,15 +212,15 @@ export class Drain {
     const { journal } = this.#options;
     const { routeId } = this.route;
     this.#queue.push(...journal.turn({ completions, routeId, want, nowMs: Date.now() }));
-    if (this.#queue.length + this.#inFlight.size === 0 && completions.length > 0) this.#whenQuiet();
+    if (this.#queue.length + this.#inFlight.size === 0 && journal.hasListing(routeId)) this.#whenQuiet();
   }
 
-  /** The first contact is over when nothing is left that it could tell about. */
+  /** The first contact is over when every file was found, and nothing is left that the listing could tell about. */
   #whenQuiet(): void {
     const { journal } = this.#options;
-    const { routeId } = this.route;
-    if (journal.nextReadyAtMs(routeId) === Infinity && journal.hasListing(routeId))
-      journal.clearListing(routeId);
+    const { routeId, folderId } = this.route;
+    const scanned = (journal.scannedAtMs(folderId) ?? 0) >= this.#startedMs;
+    if (scanned && journal.nextReadyAtMs(routeId) === Infinity) journal.clearListing(routeId);
   }
 
   #start(): void {
@@ -260,10 +264,10 @@ export class Drain {
   }
 
   /** What one answer says about the route and the endpoint. */
-  #learn({ failure, outcome }: Handled): void {
+  #learn({ failure, answered }: Handled): void {
     const { endpoint } = this.route;
     if (!failure) {
-      if (outcome !== 'uploaded' && outcome !== 'recreated' && outcome !== 'skipped-existing') return;
+      if (!answered) return;
       this.#deniedInRow = 0;
       endpoint.concurrency.succeeded();
       this.#endTrouble();
@@ -337,9 +341,9 @@ export class Drain {
   get #finished(): boolean {
     if (!this.#finishing || this.#inFlight.size + this.#queue.length > 0) return false;
     if (this.#halted || this.#refused !== undefined) return true;
+    if (this.#options.journal.nextReadyAtMs(this.route.routeId, onceTriesMax) === Infinity) return true;
     const trouble = this.#trouble.current ?? this.route.endpoint.trouble.current;
-    if (trouble) return !isTemporary(trouble.failure.class) || trouble.tries >= onceTriesMax;
-    return this.#options.journal.nextReadyAtMs(this.route.routeId, onceTriesMax) === Infinity;
+    return trouble !== undefined && (!isTemporary(trouble.failure.class) || trouble.tries >= onceTriesMax);
   }
 
   async #sleep(wake: Promise<void>): Promise<void> {
@@ -357,8 +361,8 @@ export class Drain {
   #nextDueMs(): number {
     const recordMs = this.#oldestCompletionMs + recordAfterMs;
     if (this.#stopping || this.#halted || this.#refused !== undefined) return recordMs;
-    const busy = this.#queue.length > 0 || this.#inFlight.size >= this.route.endpoint.concurrency.limit;
-    if (busy) return recordMs;
+    // What is ready cannot be claimed now: the end of something in flight wakes the drain.
+    if (this.#queue.length > 0 || this.#room <= 0) return recordMs;
     const readyMs = this.#options.journal.nextReadyAtMs(this.route.routeId);
     return Math.min(recordMs, Math.max(readyMs, this.#pausedUntilMs));
   }
