@@ -42,7 +42,13 @@ export interface BegunUpload extends UploadHandle {
 /** A body whose bytes are known: sent as one buffer, or as a stream of known length, which is never retried inside. */
 export type Body =
   | { readonly kind: 'bytes'; readonly bytes: Buffer }
-  | { readonly kind: 'stream'; readonly size: number; readonly open: () => Readable };
+  | {
+      readonly kind: 'stream';
+      readonly size: number;
+      readonly open: () => Readable;
+      /** Aborted when the rest of the body will not come: the request must not wait for it. */
+      readonly abandoned: AbortSignal;
+    };
 
 export interface Destination {
   readonly name: string;

@@ -113,7 +113,11 @@ export class S3Destination implements Destination {
     });
     const lean = body.kind === 'bytes' ? await this.#putLean(key, body.bytes, command.input) : undefined;
     if (lean?.kind === 'answered') return lean.result;
-    const result = await this.#write('PutObject', key, () => this.#client.send(command));
+    const result = await this.#write('PutObject', key, () =>
+      body.kind === 'stream'
+        ? this.#client.send(command, { abortSignal: body.abandoned })
+        : this.#client.send(command),
+    );
     if (result.kind !== 'precondition-failed') return result;
     return { ...result, ownTryMayHaveLanded: result.ownTryMayHaveLanded || lean?.mayHaveLanded === true };
   }
@@ -378,6 +382,14 @@ function decodeKey(encoded: string): string {
   return decodeURIComponent(encoded.replaceAll('+', ' '));
 }
 
+const silent = {
+  trace: () => undefined,
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+};
+
 function clientConfig(config: DestinationConfig, agents: Agents): S3ClientConfig {
   return {
     ...(config.region && { region: config.region }),
@@ -392,6 +404,8 @@ function clientConfig(config: DestinationConfig, agents: Agents): S3ClientConfig
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     retryMode: 'standard',
+    // Without one the SDK writes remarks to the console, between the lines of our log.
+    logger: silent,
     maxAttempts: 3,
     // Every answer resolves the middleware stack once per command class instead of once per request.
     cacheMiddleware: true,

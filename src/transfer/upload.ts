@@ -107,22 +107,28 @@ async function putSmall(request: UploadRequest, file: OpenFile): Promise<UploadR
 async function putStreamed(request: UploadRequest, file: OpenFile): Promise<UploadResult> {
   const { size } = file.state;
   const digest = digester(algorithmOf(request));
-  let torn = false;
+  const torn = new AbortController();
+  // An error of the stream alone leaves the request waiting for the rest, until the socket's timeout.
+  const tear = (message: string) => {
+    torn.abort();
+    return new Error(message);
+  };
   async function* fenced() {
     let sent = 0;
     for await (const piece of pieces(file)) {
       digest.update(piece);
       sent += piece.length;
-      if (sent >= size) torn = sent > size || !file.unchanged();
-      if (torn) throw new Error('the file changed while it was read');
+      if (sent > size || (sent === size && !file.unchanged()))
+        throw tear('the file changed while it was read');
       request.onBytes(piece.length);
       yield Buffer.from(piece);
     }
-    torn = sent < size;
-    if (torn) throw new Error('the file became shorter while it was read');
+    if (sent < size) throw tear('the file became shorter while it was read');
   }
   using _budget = await request.budget.acquire(4 * 1024 ** 2);
-  const body = { kind: 'stream' as const, size, open: () => Readable.from(fenced(), { objectMode: false }) };
+  // Its errors come to light as those of the request; without a listener they would end the process.
+  const open = () => Readable.from(fenced(), { objectMode: false }).on('error', () => undefined);
+  const body = { kind: 'stream' as const, size, open, abandoned: torn.signal };
   try {
     const { destination, key, precondition, describe } = request;
     const result = await destination.put(key, body, describe(file.state), undefined, precondition);
@@ -131,7 +137,7 @@ async function putStreamed(request: UploadRequest, file: OpenFile): Promise<Uplo
     const checksum = { algorithm, value: (await digest.digest()).toString('base64') };
     return { ...result, file: file.state, checksum };
   } catch (error) {
-    if (torn) return { kind: 'changed' };
+    if (torn.signal.aborted) return { kind: 'changed' };
     throw error;
   }
 }
