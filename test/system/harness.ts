@@ -163,9 +163,7 @@ export class Workspace {
   /** Starts `run` and does not wait for anything. */
   launch(options: RunOptions = {}): Daemon {
     const daemon = new Daemon(this.spawn(['run', '--config', this.configFile], options));
-    onTestFinished(async () => {
-      if (daemon.running) await daemon.stop();
-    });
+    onTestFinished(() => daemon.end());
     return daemon;
   }
 
@@ -238,6 +236,7 @@ export class Daemon {
   readonly exited: Promise<number | null>;
   readonly #stdout: { text: string };
   readonly #stderr: { text: string };
+  #isOver = false;
 
   constructor(child: ChildProcess) {
     this.child = child;
@@ -293,9 +292,18 @@ export class Daemon {
     return found!;
   }
 
+  /** At the end of a test, unless that stopped or killed it. */
+  async end(): Promise<void> {
+    if (this.#isOver) return;
+    if (!this.running)
+      throw new Error(`the daemon ended by itself, with ${this.child.exitCode}:\n${this.stderr}`);
+    await this.stop();
+  }
+
   /** Ends it orderly, which must take less than the contract says. @returns how long it took */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number> {
     const startedAt = performance.now();
+    this.#isOver = true;
     this.child.kill(signal);
     const code = await Promise.race([this.exited, delay(stopMaxMs, 'too late', { ref: false })]);
     if (code === 'too late') {
@@ -307,6 +315,7 @@ export class Daemon {
   }
 
   async kill(): Promise<void> {
+    this.#isOver = true;
     this.child.kill('SIGKILL');
     await this.exited;
   }
