@@ -1,0 +1,233 @@
+// One folder on its way to one bucket: files on disk, a real journal, a drain, the local S3 server. Nothing watches:
+// what is written here is observed at once.
+import fs from 'node:fs';
+import path from 'node:path';
+import { onTestFinished } from 'vitest';
+import type { FolderConfig } from '../../src/config/config.ts';
+import type { Outcome } from '../../src/core/action.ts';
+import type { Compare, Policy } from '../../src/core/policy.ts';
+import { compileRules } from '../../src/core/rules.ts';
+import type { Handled } from '../../src/drain/act.ts';
+import { Drain } from '../../src/drain/drain.ts';
+import { Endpoint } from '../../src/drain/endpoint.ts';
+import type { Route } from '../../src/drain/route.ts';
+import { Journal } from '../../src/journal/journal.ts';
+import { ByteBudget } from '../../src/transfer/limits.ts';
+import { describeFile } from '../../src/transfer/metadata.ts';
+import { connect, S3Destination } from '../../src/transfer/s3.ts';
+import { Selection } from '../../src/watch/selection.ts';
+import { Bucket, testBucket } from './bucket.ts';
+import { atOnce, identity, TestJournal } from './journal.ts';
+import { temporaryDirectory } from './temporary.ts';
+
+export interface FolderOptions {
+  readonly policy?: Policy;
+  readonly compare?: Compare;
+  readonly unsafeEmulation?: boolean;
+  /** Where nobody listens, say. */
+  readonly endpoint?: string;
+  readonly prefix?: string;
+}
+
+/** What came of a change: `uploaded (new)`. */
+interface Report {
+  readonly path: string;
+  readonly outcome: Outcome;
+  readonly words: string;
+}
+
+export class DrainedFolder {
+  readonly bucket: Bucket;
+  readonly root: string;
+  readonly it: TestJournal;
+  readonly budget = new ByteBudget(1024 ** 2);
+  readonly partBudget = new ByteBudget(32 * 1024 ** 2);
+  readonly reports: Report[] = [];
+  readonly log: { level: string; message: string }[] = [];
+  route: Route;
+  /** Called for each change that was handled, before it is recorded. */
+  onHandled: (report: Report) => void = () => undefined;
+  readonly #options: FolderOptions;
+
+  constructor(bucket: Bucket, it: TestJournal, options: FolderOptions, endpoint = new Endpoint('local')) {
+    this.bucket = bucket;
+    this.root = temporaryDirectory();
+    this.it = it;
+    this.#options = options;
+    this.route = this.#makeRoute(endpoint);
+  }
+
+  #makeRoute(endpoint: Endpoint): Route {
+    const {
+      policy = 'overwrite',
+      compare = 'content',
+      prefix = 'files/',
+      unsafeEmulation = false,
+    } = this.#options;
+    const config = this.bucket.destination({
+      prefix,
+      unsafeEmulation,
+      ...(this.#options.endpoint !== undefined && { endpoint: this.#options.endpoint }),
+    });
+    const client = connect(config);
+    onTestFinished(() => client.destroy());
+    const folder = `${prefix}${this.root}`;
+    const row = this.it.journal.registerRoute(
+      identity({ folder, destination: config.name, judgement: `${policy}, ${compare}` }),
+    );
+    const describe = compileRules([], { host: 'web-1', folder });
+    return {
+      ...row,
+      folder: { name: folder, path: this.root, settleMs: 0, settleMaxMs: 0, policy } as FolderConfig,
+      root: { path: this.root, symlinks: 'skip' },
+      selection: new Selection({ include: [], exclude: ['excluded/'] }),
+      destination: new S3Destination(config, client),
+      endpoint,
+      prefix,
+      siblings: [],
+      judgement: { policy, compare, toleranceMs: 2_000 },
+      checksum: config.checksum,
+      describe: (filePath, file) => describeFile(describe(filePath, file), file, []),
+      needsConditions: policy !== 'overwrite',
+      unsafeEmulation,
+      emulates: false,
+      capabilities: undefined,
+    };
+  }
+
+  get journal(): Journal {
+    return this.it.journal;
+  }
+
+  key(filePath: string): string {
+    return this.route.prefix + filePath;
+  }
+
+  absolute(filePath: string): string {
+    return path.join(this.root, filePath);
+  }
+
+  /** Writes a file without a word to the journal. */
+  writeUnseen(filePath: string, content: string | Buffer, mtime?: Date): void {
+    fs.mkdirSync(path.dirname(this.absolute(filePath)), { recursive: true });
+    fs.writeFileSync(this.absolute(filePath), content);
+    if (mtime) fs.utimesSync(this.absolute(filePath), mtime, mtime);
+  }
+
+  write(filePath: string, content: string | Buffer, mtime?: Date): void {
+    this.writeUnseen(filePath, content, mtime);
+    this.observe(filePath);
+  }
+
+  remove(filePath: string): void {
+    fs.rmSync(this.absolute(filePath));
+    this.observe(filePath);
+  }
+
+  mtimeNs(filePath: string): bigint {
+    return fs.statSync(this.absolute(filePath), { bigint: true }).mtimeNs;
+  }
+
+  observe(...paths: readonly string[]): void {
+    const observations = paths.map((each) => ({
+      directory: path.dirname(each) === '.' ? '' : path.dirname(each),
+      name: path.basename(each),
+    }));
+    const { folderId, routeId } = this.route;
+    this.journal.observe(folderId, [routeId], observations, atOnce, Date.now());
+  }
+
+  drain(): Drain {
+    return new Drain(this.route, {
+      journal: this.journal,
+      budget: this.budget,
+      partBudget: this.partBudget,
+      log: this.#logger(),
+      onHandled: (_route, claim, handled) => this.#report(claim.path, handled),
+    });
+  }
+
+  /** A drain that works until the end of the test. */
+  run(): Drain {
+    const drain = this.drain();
+    const ended = drain.run();
+    onTestFinished(async () => {
+      drain.stop();
+      await ended;
+    });
+    return drain;
+  }
+
+  /** Works off what is ready, as `once` does. @returns what came of each path, in words */
+  async drained(): Promise<Record<string, string>> {
+    const first = this.reports.length;
+    const drain = this.drain();
+    drain.finish();
+    await drain.run();
+    return Object.fromEntries(this.reports.slice(first).map(({ path, words }) => [path, words]));
+  }
+
+  /** Resolves when a change has been handled and recorded, for the n-th time. */
+  async untilHandled(n: number): Promise<void> {
+    await until(() => this.reports.length >= n && this.counts.claimed === 0);
+  }
+
+  /** Resolves when the program has the file open. */
+  async untilOpen(filePath: string): Promise<void> {
+    const isOpen = (fd: string) => {
+      try {
+        return fs.readlinkSync(`/proc/self/fd/${fd}`) === this.absolute(filePath);
+      } catch {
+        return false;
+      }
+    };
+    await until(() => fs.readdirSync('/proc/self/fd').some(isOpen));
+  }
+
+  /** As after a crash: nothing that was in memory is left. */
+  restart(): void {
+    this.it.reopen();
+    this.route = this.#makeRoute(new Endpoint('local'));
+  }
+
+  get counts() {
+    return this.journal.counts(this.route.routeId);
+  }
+
+  baseline(filePath: string) {
+    return this.journal.baseline(this.route.routeId, filePath);
+  }
+
+  #report(filePath: string, { outcome, reason }: Handled): void {
+    const report = { path: filePath, outcome, words: `${outcome} (${reason})` };
+    this.reports.push(report);
+    this.onHandled(report);
+  }
+
+  #logger() {
+    const entry =
+      (level: string) =>
+      (...args: unknown[]) =>
+        void this.log.push({ level, message: String(args.at(-1)) });
+    return {
+      trace: entry('trace'),
+      debug: entry('debug'),
+      info: entry('info'),
+      warn: entry('warn'),
+      error: entry('error'),
+    };
+  }
+}
+
+/** Resolves when a fact has become true that nobody announces. */
+export async function until(isTrue: () => boolean): Promise<void> {
+  while (!isTrue()) await new Promise(setImmediate);
+}
+
+/** A folder under a policy, with a bucket of its own unless it is given one. */
+export async function drainedFolder(options: FolderOptions = {}, bucket?: Bucket): Promise<DrainedFolder> {
+  const place = bucket ?? (await testBucket());
+  const it = new TestJournal(temporaryDirectory());
+  onTestFinished(() => it.journal.close());
+  return new DrainedFolder(place, it, options);
+}
