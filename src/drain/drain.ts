@@ -142,14 +142,14 @@ export class Drain {
 
   /** Runs until `stop`, or after `finish` until there is nothing left to do. */
   async run(): Promise<void> {
-    while (!this.#stopping || this.#inFlight.size > 0) {
+    for (;;) {
       this.#preparing = true;
       if (!this.#stopping && this.#mayStart) await this.#prepare();
       this.#preparing = false;
       const wake = new Promise<void>((resolve) => (this.#wake = resolve));
       this.#turn();
       this.#start();
-      if (this.#finished) break;
+      if (this.#finished || (this.#stopping && this.#inFlight.size === 0)) break;
       await this.#sleep(wake);
     }
     this.#releaseQueue();
