@@ -173,6 +173,8 @@ describe('first contact with a bucket that has objects', () => {
     folder.bucket.put('files/a', 'more', { mtimeNs: folder.mtimeNs('a') + 10_000_000_000n });
     expect(await folder.drained()).toEqual({ a: outcome });
     expect(folder.bucket.content('files/a')).toBe(outcome.startsWith('uploaded') ? 'mine' : 'more');
+    // The checksum of a baseline is that of both sides, or none.
+    expect(folder.baseline('a')?.checksum !== undefined).toBe(policy === 'overwrite');
   });
 
   test('an encrypted object’s ETag says nothing: time decides', async () => {
@@ -436,6 +438,22 @@ describe('T3.6: the file changes while it is read', () => {
   });
 });
 
+describe('T3.6: the file changes while it is compared', () => {
+  test('it is looked at again, and goes up as it is then', async () => {
+    const folder = await drainedFolder();
+    folder.bucket.put('files/a', 'theirs');
+    folder.write('a', 'before');
+    const changed = folder.bucket.arrival('HeadObject').then(() => folder.writeUnseen('a', 'after!'));
+    await folder.drained();
+    await changed;
+    expect(folder.reports.map(({ words }) => words)).toEqual([
+      'retry (changed-while-read)',
+      expect.stringMatching(/^uploaded/),
+    ]);
+    expect(folder.bucket.content('files/a')).toBe('after!');
+  });
+});
+
 describe('T3.7: the file vanishes', () => {
   test('before it is looked at: nothing to do, and no error', async () => {
     const folder = await drainedFolder();
@@ -446,12 +464,17 @@ describe('T3.7: the file vanishes', () => {
   });
 
   test('between the look and the reading: looked at again, and then the same', async () => {
-    const folder = await drainedFolder({ policy: 'if-unchanged' });
+    const folder = await drainedFolder();
     folder.bucket.put('files/a', 'theirs');
     folder.write('a', 'before');
-    const gone = folder.bucket.arrival('HeadObject', 2).then(() => fs.rmSync(folder.absolute('a')));
-    expect(await folder.drained()).toEqual({ a: 'vanished (never-synced)' });
+    const gone = folder.bucket.arrival('HeadObject').then(() => fs.rmSync(folder.absolute('a')));
+    await folder.drained();
     await gone;
+    expect(folder.reports.map(({ words }) => words)).toEqual([
+      'retry (changed-while-read)',
+      'vanished (never-synced)',
+    ]);
+    expect(folder.bucket.content('files/a')).toBe('theirs');
   });
 });
 
