@@ -6,6 +6,7 @@ import { openLog } from '../observe/log.ts';
 import { exitCodeOf, type Status } from '../observe/status.ts';
 import { readConfig } from './config.ts';
 import { exitCodes, type ExitCode } from './exit.ts';
+import { hurry } from './hurry.ts';
 import { startProgress } from './progress.ts';
 import type { VerbOptions } from './verb.ts';
 import { bytesText, countText, durationText, table } from './text.ts';
@@ -38,7 +39,13 @@ export async function run(options: VerbOptions): Promise<ExitCode> {
     return exitCodes.temporary;
   }
   const progress = startProgress(daemon);
-  const interrupt = () => daemon.interrupt();
+  let hurrying: Disposable | undefined;
+  const interrupt = () => {
+    process.off('SIGINT', interrupt);
+    process.off('SIGTERM', interrupt);
+    hurrying = hurry(exitCodes.temporary);
+    daemon.interrupt();
+  };
   process.once('SIGINT', interrupt);
   process.once('SIGTERM', interrupt);
   await daemon.ended;
@@ -48,11 +55,13 @@ export async function run(options: VerbOptions): Promise<ExitCode> {
   await daemon.stop();
   process.off('SIGINT', interrupt);
   process.off('SIGTERM', interrupt);
+  hurrying?.[Symbol.dispose]();
 
   process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : reportText(report, status));
   const exitCode = exitCodeOf(status);
   if (exitCode !== 0 && !options.json) process.stderr.write(`\n${problemsText(status)}`);
-  return exitCode;
+  // Interrupted: what is left is left for the next time.
+  return exitCode === exitCodes.ok && hurrying ? exitCodes.temporary : exitCode;
 }
 
 function reportOf(daemon: Daemon, durationMs: number): OnceReport {

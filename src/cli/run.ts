@@ -8,19 +8,19 @@ import { startHealth } from '../observe/health.ts';
 import { version } from '../version.ts';
 import { readConfig } from './config.ts';
 import { exitCodes, type ExitCode } from './exit.ts';
+import { hurry } from './hurry.ts';
 import type { VerbOptions } from './verb.ts';
 import { Reporter } from './reporter.ts';
-
-/** systemd's stop must never run into its kill: what is not finished by then can be gone on with. */
-const stopMaxMs = 8_000;
 
 /** Opening a journal of many gigabytes after a power cut blocks: no tick can ask for more time meanwhile. */
 const openMaxUsec = '600000000';
 
 export async function run(options: VerbOptions): Promise<ExitCode> {
-  const config = readConfig(options.config);
+  const warnings: string[] = [];
+  const config = readConfig(options.config, warnings);
   if (!config) return exitCodes.config;
   const log = openLog(config.logLevel, process.env);
+  for (const warning of warnings) log.warn(warning);
   // Node prints what it dies of without a priority; this line is found by who looks for errors.
   process.on('uncaughtExceptionMonitor', (err) => log.error({ err }, 's3syncd crashes'));
   const reporter = new Reporter(log);
@@ -57,14 +57,7 @@ export async function run(options: VerbOptions): Promise<ExitCode> {
   log.info({ why }, 's3syncd stops');
   reporter.end();
   await control.close();
-  // A second signal, or a store that does not answer, does not keep us: claims return at the next start.
-  const exitNow = () => process.exit(exitCodes.ok);
-  process.once('SIGINT', exitNow);
-  process.once('SIGTERM', exitNow);
-  const deadline = setTimeout(exitNow, stopMaxMs);
+  using _hurry = hurry(exitCodes.ok);
   await daemon.stop();
-  clearTimeout(deadline);
-  process.off('SIGINT', exitNow);
-  process.off('SIGTERM', exitNow);
   return exitCodes.ok;
 }

@@ -334,14 +334,16 @@ async function sendParts(
   // memory; others are added as long as there is some to spare, so that no file waits for more lanes than it needs.
   const lanes: Promise<void>[] = [];
   let open = 0;
+  // Kept where it happens: a promise that is rejected before it is waited for would end the process.
+  let failure: unknown;
   const openLane = async (memory: Disposable) => {
     using _memory = memory;
     open += 1;
     try {
       await sendMissing(Buffer.allocUnsafeSlow(partSize));
     } catch (error) {
+      failure ??= error;
       failed.abort();
-      throw error;
     } finally {
       open -= 1;
     }
@@ -356,8 +358,7 @@ async function sendParts(
   lanes.push(openLane(await request.partBudget.acquire(partSize)));
   widen();
   // Lanes that are opened meanwhile are waited for too.
-  let failure: unknown;
-  for (const lane of lanes) await lane.catch((error: unknown) => (failure ??= error));
+  for (const lane of lanes) await lane;
   record();
   if (request.signal.aborted) return { kind: 'interrupted' };
   if (failure !== undefined) throw failure;

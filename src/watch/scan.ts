@@ -271,14 +271,14 @@ class Walk {
         return {
           kind: 'obstacle',
           reason: 'symlink-outside',
-          message: 'the symlink leads out of the folder',
+          message: 'the link leads out of the folder: remove the link, or exclude it',
         };
       }
       const stats = statSync(absolute, { bigint: true });
       const target = absolute.slice(this.#prefix.length);
       if (typeOf(stats) !== directoryType) return { kind: 'file', stats, target };
       if (!leadsBack(stats, ancestry)) return { kind: 'directory', stats, target };
-      const message = 'the symlink leads to a directory above it';
+      const message = 'the link leads back to a directory above it: remove the link, or exclude it';
       return { kind: 'obstacle', reason: 'symlink-loop', message };
     } catch (error) {
       const code = codeOf(error);
