@@ -208,6 +208,13 @@ export class Workspace {
     assert.deepEqual(await this.#differences(expected), []);
   }
 
+  /** For runs `asNobody`: what that user needs, and not what the test took away. */
+  giveToNobody(): void {
+    fs.chmodSync(this.directory, 0o755);
+    fs.mkdirSync(this.stateDir, { recursive: true });
+    fs.chownSync(this.stateDir, 65_534, 65_534);
+  }
+
   #differences(expected: Expected): Promise<Difference[]> {
     return differences(expected.store ?? this.store, expected.folder ?? this.folder, expected);
   }

@@ -1,0 +1,134 @@
+// The verbs around the daemon: what they print, in both forms, and what they exit with.
+import fs from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import manifest from '../../package.json' with { type: 'json' };
+import { noLocalServer, startStore, workspace } from './harness.ts';
+
+describe('check', () => {
+  test('finds everything in order, and leaves nothing in the bucket', async () => {
+    const store = await startStore();
+    const home = workspace(store, { destination: { prefix: 'p/' } });
+    home.write('a', 'a');
+
+    const { code, stdout } = await home.s3syncd('check');
+
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/✓ .*config\.yaml: is valid/);
+    expect(stdout).toMatch(/✓ state-dir .*: can be written/);
+    expect(stdout).toMatch(/✓ folder "docs": .*docs can be read/);
+    expect(stdout).toMatch(new RegExp(`✓ destination "s3": ${store.bucket}/p/ can be written`));
+    expect(await store.keys()).toStrictEqual([]);
+    expect(await store.uploads()).toStrictEqual([]);
+    expect(fs.existsSync(home.stateDir)).toBe(false);
+    const { json } = await home.s3syncd('check', '--json');
+    expect(json.findings.every(({ level }: { level: string }) => level === 'ok')).toBe(true);
+  });
+
+  test.skipIf(noLocalServer)('says what the store lacks', async () => {
+    const store = await startStore({
+      legacy: ['ignore-conditions-on-complete', 'ignore-checksums', 'drop-multipart-tags'],
+    });
+    const home = workspace(store, {
+      folder: { policy: 'skip-existing', rules: [{ match: '**', tags: { A: 'b' } }] },
+    });
+    const { code, stdout } = await home.s3syncd('check');
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/! destination "s3": ignores conditions on multipart uploads/);
+    expect(stdout).toMatch(/! destination "s3": does not keep checksums/);
+    expect(stdout).toMatch(/! destination "s3": drops tags of files over 8 MiB/);
+  });
+
+  test('names every folder and destination that is not in order', async () => {
+    const store = await startStore();
+    const home = workspace(store, {
+      folders: { missing: { path: 'missing', to: 'other' } },
+      destinations: { other: { bucket: 'no-such-bucket', endpoint: store.endpoint, region: store.region } },
+    });
+    const { code, stdout } = await home.s3syncd('check');
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/✓ folder "docs"/);
+    expect(stdout).toMatch(/✗ folder "missing": .*does not exist/);
+    expect(stdout).toMatch(/✓ destination "s3"/);
+    expect(stdout).toMatch(/✗ destination "other": .*NoSuchBucket.*create the bucket/);
+  });
+});
+
+describe('status', () => {
+  test('is one JSON document, from a daemon and from its journal', async () => {
+    const home = workspace(await startStore());
+    home.write('a', 'a');
+    const daemon = await home.start();
+    await home.awaitEqual(3_200);
+    const live = await home.status();
+    expect(live).toMatchObject({ running: true, pid: daemon.child.pid, version: manifest.version });
+    expect(live.folders[0]).toMatchObject({
+      name: 'docs',
+      path: home.folder,
+      policy: 'overwrite',
+      state: 'ok',
+    });
+    await daemon.stop();
+
+    const rest = await home.status();
+
+    expect(rest).toMatchObject({ running: false, version: manifest.version });
+    expect(rest.folders[0]).toMatchObject({ name: 'docs', state: 'stopped' });
+    expect(rest.folders[0]!.routes[0]).toMatchObject({
+      destination: 's3',
+      settled: 1,
+      pending: 0,
+      failed: 0,
+    });
+    expect(Object.keys(rest).filter((key) => !(key in live))).toStrictEqual([]);
+  });
+});
+
+describe('the program', () => {
+  test('prints its version in three ways', async () => {
+    const home = workspace(await startStore());
+    expect((await home.run(['version'])).stdout).toBe(
+      `s3syncd ${manifest.version} (Node ${process.versions.node})\n`,
+    );
+    expect((await home.run(['version', '--json'])).json).toStrictEqual({
+      s3syncd: manifest.version,
+      node: process.versions.node,
+    });
+    expect(await home.run(['--version'])).toMatchObject({ code: 0, stdout: `${manifest.version}\n` });
+  });
+
+  test('prints the schema of its config', async () => {
+    const home = workspace(await startStore());
+    const { code, json } = await home.run(['config', 'schema']);
+    expect(code).toBe(0);
+    expect(json).toMatchObject({ title: 's3syncd configuration', type: 'object' });
+    expect(Object.keys(json.properties)).toStrictEqual([
+      'version',
+      'state-dir',
+      'log',
+      'destinations',
+      'folders',
+    ]);
+  });
+
+  test.each([
+    [],
+    ['run'],
+    ['once'],
+    ['plan'],
+    ['check'],
+    ['status'],
+    ['retry'],
+    ['config'],
+    ['config', 'schema'],
+    ['version'],
+  ])('explains itself: %s %s --help', async (...verb: string[]) => {
+    const home = workspace(await startStore());
+    const words = verb.filter(Boolean);
+    const { code, stdout, stderr } = await home.run([...words, '--help']);
+    expect(code).toBe(0);
+    expect(stderr).toBe('');
+    expect(stdout).toContain(`Usage: s3syncd ${words.join(' ')}`.trimEnd());
+    // For a terminal of 80 columns, give or take a word.
+    expect(stdout.split('\n').filter((line) => line.length > 110)).toStrictEqual([]);
+  });
+});
