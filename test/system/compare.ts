@@ -51,7 +51,7 @@ export async function differences(store: Store, folder: string, expected: Expect
 }
 
 /** Regular files below a folder, as paths with `/`. */
-export function filesIn(folder: string): string[] {
+function filesIn(folder: string): string[] {
   return fs
     .readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
