@@ -173,6 +173,11 @@ async function putInParts(request: UploadRequest, file: OpenFile): Promise<Uploa
 
   const sent = await sendParts(request, file, handle, identity.partSize, begun?.parts ?? []);
   if (sent.kind === 'interrupted') return sent;
+  if (sent.kind === 'gone') {
+    // Aborted by a lifecycle rule or a person, or completed by an earlier try of ours.
+    memory.end();
+    return { kind: 'uncertain' };
+  }
   if (sent.kind === 'changed' || !file.unchanged()) {
     await abandon();
     return { kind: 'changed' };
@@ -186,7 +191,8 @@ async function putInParts(request: UploadRequest, file: OpenFile): Promise<Uploa
       return { ...result, file: file.state, checksum };
     }
     case 'missing':
-      memory.end();
+      // The upload, or with If-Match the object: then the upload is still there.
+      await abandon();
       return { kind: 'uncertain' };
     case 'precondition-failed':
     case 'busy':
@@ -295,7 +301,9 @@ async function sendParts(
   handle: UploadHandle,
   partSize: number,
   confirmed: readonly WrittenPart[],
-): Promise<{ kind: 'sent'; parts: WrittenPart[] } | { kind: 'changed' } | { kind: 'interrupted' }> {
+): Promise<
+  { kind: 'sent'; parts: WrittenPart[] } | { kind: 'changed' } | { kind: 'interrupted' } | { kind: 'gone' }
+> {
   const { size } = file.state;
   const parts = new Map(confirmed.map((part) => [part.partNumber, part]));
   const missing = Array.from({ length: Math.ceil(size / partSize) }, (_, index) => index + 1).filter(
@@ -340,7 +348,7 @@ async function sendParts(
     using _memory = memory;
     open += 1;
     try {
-      await sendMissing(Buffer.allocUnsafeSlow(partSize));
+      await sendMissing(Buffer.allocUnsafeSlow(Math.min(partSize, size)));
     } catch (error) {
       failure ??= error;
       failed.abort();
@@ -361,6 +369,7 @@ async function sendParts(
   for (const lane of lanes) await lane;
   record();
   if (request.signal.aborted) return { kind: 'interrupted' };
+  if (failure instanceof Failure && failure.code === 'NoSuchUpload') return { kind: 'gone' };
   if (failure !== undefined) throw failure;
   if (changed) return { kind: 'changed' };
   return { kind: 'sent', parts: [...parts.values()].toSorted((a, b) => a.partNumber - b.partNumber) };
