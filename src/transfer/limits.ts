@@ -46,10 +46,10 @@ export class ByteBudget {
     return this.#releasing(bytes);
   }
 
+  /** What is its own it always gets, also when others have taken more than the pool had. */
   #fits(bytes: number): boolean {
-    return (
-      this.#used === 0 || this.#borrowed(this.#used + bytes) - this.#borrowed(this.#used) <= this.#pool.free
-    );
+    const borrowed = this.#borrowed(this.#used + bytes) - this.#borrowed(this.#used);
+    return this.#used === 0 || borrowed === 0 || borrowed <= this.#pool.free;
   }
 
   #use(bytes: number): void {
