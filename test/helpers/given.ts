@@ -8,7 +8,7 @@ import type { ObjectState, Precondition } from '../../src/core/object.ts';
 export const noonMs = Date.UTC(2026, 2, 9, 12);
 
 /** Nanoseconds of a moment, given in seconds after noon. */
-export function at(seconds: number): bigint {
+function at(seconds: number): bigint {
   return BigInt(noonMs) * 1_000_000n + BigInt(Math.round(seconds * 1e9));
 }
 
