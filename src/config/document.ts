@@ -35,6 +35,9 @@ export interface ConfigDocument {
 const nodesMax = 100_000;
 const depthMax = 50;
 
+/** `left-out`: who only asks the daemon or the journal need not be able to read them. */
+export type Secrets = 'needed' | 'left-out';
+
 interface Place {
   readonly keyOffset: number;
   readonly valueOffset: number;
@@ -42,7 +45,12 @@ interface Place {
 }
 
 /** Reads YAML 1.2: keys unique, no merge keys, no tags of its own, one document. */
-export function parseConfig(file: string, text: string, env: Environment): ConfigDocument {
+export function parseConfig(
+  file: string,
+  text: string,
+  env: Environment,
+  secrets: Secrets = 'needed',
+): ConfigDocument {
   const lines = new LineCounter();
   const yaml = parseDocument(text, {
     version: '1.2',
@@ -117,6 +125,7 @@ export function parseConfig(file: string, text: string, env: Environment): Confi
 
   function expanded(node: Scalar, path: Path, offset: number): unknown {
     if (typeof node.value !== 'string') return node.value;
+    if (secrets === 'left-out' && isSecret(path) && node.value.includes('${')) return secrets;
     const expansion = expand(node.value, env, isSecret(path));
     if (expansion.kind === 'literal') return node.value;
     if (expansion.kind === 'problem') return refuse(path, offset, expansion.message);

@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { checkConfig } from './check.ts';
 import type { Config } from './config.ts';
-import { isMapping, parseConfig } from './document.ts';
+import { isMapping, parseConfig, type Secrets } from './document.ts';
 import { effectiveConfig, effectiveParts } from './effective.ts';
 import type { Environment } from './expand.ts';
 import { schemaProblems } from './issues.ts';
@@ -26,7 +26,7 @@ const fileBytesMax = 1024 * 1024;
  * Reads, validates and completes a config file. What is wrong is data: all problems at once, in the order of the file.
  * @param file as it shall be named in problems; absolute or relative to the working directory
  */
-export function loadConfig(file: string, env: Environment): Loaded {
+export function loadConfig(file: string, env: Environment, secrets: Secrets = 'needed'): Loaded {
   const refuse = (message: string): Loaded => ({
     kind: 'problems',
     problems: [{ file, line: 1, column: 1, message }],
@@ -34,7 +34,7 @@ export function loadConfig(file: string, env: Environment): Loaded {
   });
   const read = readTextFile(file, fileBytesMax);
   if (read.kind === 'unreadable') return refuse(unreadable[read.code] ?? `cannot be read (${read.code})`);
-  const document = parseConfig(file, read.text, env);
+  const document = parseConfig(file, read.text, env, secrets);
   if (!document.readable) return { kind: 'problems', problems: inFileOrder(document.problems), warnings: [] };
   if (!isMapping(document.value)) {
     const what = document.value === null ? 'is empty' : 'is no mapping of keys and values';
