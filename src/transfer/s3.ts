@@ -22,6 +22,7 @@ import {
   type S3ClientConfig,
 } from '@aws-sdk/client-s3';
 import type { DestinationConfig } from '../config/config.ts';
+import { Failure } from '../core/failure.ts';
 import { checksumAlgorithms, type Checksum, type Precondition, type Remote } from '../core/object.ts';
 import type { ObjectDescription } from '../core/rules.ts';
 import type {
@@ -189,6 +190,7 @@ export class S3Destination implements Destination {
     // Keys come in order and this one is the first of all that begin with it: a thousand uploads to it are enough.
     const command = new ListMultipartUploadsCommand({ ...this.#common, Prefix: key, EncodingType: 'url' });
     const page = await this.#send('ListMultipartUploads', key, () => this.#client.send(command));
+    if (page.IsTruncated === undefined) throw this.#unusable('ListMultipartUploads', key, 'no listing');
     return (page.Uploads ?? []).flatMap(({ Key = '', UploadId, Initiated }) =>
       (page.EncodingType === 'url' ? decodeKey(Key) : Key) === key && UploadId
         ? [{ key, uploadId: UploadId, initiatedMs: Initiated?.getTime() ?? 0 }]
@@ -231,6 +233,7 @@ export class S3Destination implements Destination {
           ...(marker !== undefined && { PartNumberMarker: marker }),
         });
         const page = await this.#count('ListParts', this.#client.send(command));
+        if (page.IsTruncated === undefined) throw this.#unusable('ListParts', upload.key, 'no list of parts');
         for (const part of page.Parts ?? []) {
           const checksum = part.ChecksumCRC32 ?? part.ChecksumSHA256 ?? part.ChecksumCRC64NVME;
           parts.push({
@@ -244,6 +247,7 @@ export class S3Destination implements Destination {
       } while (marker !== undefined);
       return parts;
     } catch (error) {
+      if (error instanceof Failure) throw error;
       if (codeOf(error) === 'NoSuchUpload') return undefined;
       throw this.#failure('ListParts', upload.key, error);
     }
