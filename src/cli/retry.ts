@@ -6,7 +6,7 @@ import type { VerbOptions } from './verb.ts';
 import { plural } from './text.ts';
 
 export async function run(options: VerbOptions): Promise<ExitCode> {
-  const config = readConfig(options.config);
+  const config = readConfig(options.config, { secrets: 'left-out' });
   if (!config) return exitCodes.config;
   const answer = (await askDaemon(config.stateDir, 'POST', '/retry')) as { retried: number } | undefined;
   if (!answer) {

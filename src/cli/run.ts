@@ -17,7 +17,7 @@ const openMaxUsec = '600000000';
 
 export async function run(options: VerbOptions): Promise<ExitCode> {
   const warnings: string[] = [];
-  const config = readConfig(options.config, warnings);
+  const config = readConfig(options.config, { warnings });
   if (!config) return exitCodes.config;
   const log = openLog(config.logLevel, process.env);
   for (const warning of warnings) log.warn(warning);

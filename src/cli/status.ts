@@ -17,7 +17,7 @@ import type { VerbOptions } from './verb.ts';
 import { countText, durationText, nameText, plural, table } from './text.ts';
 
 export async function run(options: VerbOptions): Promise<ExitCode> {
-  const config = readConfig(options.config);
+  const config = readConfig(options.config, { secrets: 'left-out' });
   if (!config) return exitCodes.config;
   const status =
     ((await askDaemon(config.stateDir, 'GET', '/status')) as Status | undefined) ?? fromJournal(config);

@@ -916,3 +916,14 @@ describe('warnings', () => {
     },
   );
 });
+
+test('secrets that this process cannot read are no problem for who does not need them', () => {
+  const file = join(temporaryDirectory(), 'config.yaml');
+  const credentials = 'credentials: { access-key-id: "${cred:id}", secret-access-key: "${env:NONE}" }';
+  writeFileSync(
+    file,
+    `version: 1\nstate-dir: /s\ndestinations: { d: { bucket: bbb, ${credentials} } }\nfolders: { f: { path: /f, to: d } }\n`,
+  );
+  expect(loadConfig(file, {}).kind).toBe('problems');
+  expect(loadConfig(file, {}, 'left-out').kind).toBe('config');
+});
