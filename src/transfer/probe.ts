@@ -4,7 +4,7 @@ import type { Capabilities } from '../core/capabilities.ts';
 import { Failure, unlessDenied } from '../core/failure.ts';
 import type { ObjectDescription } from '../core/rules.ts';
 import { checksumOf } from './checksum.ts';
-import type { Destination } from './destination.ts';
+import type { Destination, WriteResult } from './destination.ts';
 import type { S3Destination } from './s3.ts';
 
 const scratchName = '.s3syncd-probe';
@@ -26,7 +26,7 @@ export async function probe(destination: S3Destination, prefix: string): Promise
   const first = await put({ kind: 'none' });
   const etag = first.kind === 'written' ? first.etag : '';
   try {
-    const putIfAbsent = await refuses(put({ kind: 'absent' }));
+    const putIfAbsent = (await answerTo(put({ kind: 'absent' }))) === 'refused';
     const putIfMatch = (await unlessDenied(probeIfMatch(destination, put, etag))) ?? 'denied';
     const head = await unlessDenied(destination.head(key));
     const checksums = head?.kind === 'object' && head.object.checksum?.value === checksum.value;
@@ -39,11 +39,11 @@ export async function probe(destination: S3Destination, prefix: string): Promise
 
 async function probeIfMatch(
   destination: S3Destination,
-  put: (precondition: Parameters<Destination['put']>[4]) => Promise<{ kind: string }>,
+  put: (precondition: Parameters<Destination['put']>[4]) => Promise<WriteResult>,
   etag: string,
 ): Promise<Capabilities['putIfMatch']> {
   const other = { kind: 'etag', etag: '"00000000000000000000000000000000"' } as const;
-  if (!(await refuses(put(other)))) return 'no';
+  if ((await answerTo(put(other))) !== 'refused') return 'no';
   for (const form of ['quoted', 'unquoted'] as const) {
     destination.ifMatchQuoted = form === 'quoted';
     if ((await put({ kind: 'etag', etag })).kind === 'written') return form;
@@ -58,29 +58,35 @@ async function probeMultipart(
   bytes: Buffer,
 ): Promise<Pick<Capabilities, 'completeIfAbsent' | 'multipartTags'>> {
   const { uploadId } =
-    (await unlessDenied(destination.createUpload(key, tagged))) ??
+    (await unlessDenied(unlessNotUnderstood(destination.createUpload(key, tagged)))) ??
     (await destination.createUpload(key, plain));
   const upload = { key, uploadId };
   try {
     const signal = AbortSignal.timeout(60_000);
     const parts = [await destination.uploadPart(upload, 1, bytes, undefined, signal)];
-    const refused = await refuses(destination.completeUpload(upload, parts, { kind: 'absent' }));
+    const conditional = await answerTo(destination.completeUpload(upload, parts, { kind: 'absent' }));
     // Refused, as it should be: complete it without a condition, to see whether the tags were kept.
-    if (refused) await destination.completeUpload(upload, parts, { kind: 'none' });
+    if (conditional !== 'written') await destination.completeUpload(upload, parts, { kind: 'none' });
     const multipartTags = (await unlessDenied(destination.tagCount(key))) === 1;
-    return { completeIfAbsent: refused, multipartTags };
+    return { completeIfAbsent: conditional === 'refused', multipartTags };
   } finally {
     await destination.abortUpload(upload).catch(ignoreFailure);
   }
 }
 
-/** True when the store answered that the condition does not hold; 501 and the like mean that it knows no conditions. */
-async function refuses(write: Promise<{ kind: string }>): Promise<boolean> {
+/** `refused`: the store answered that the condition does not hold; 501 and the like mean that it knows no conditions. */
+async function answerTo(write: Promise<WriteResult>): Promise<'written' | 'refused' | 'not-understood'> {
+  const answer = await unlessNotUnderstood(write);
+  if (!answer) return 'not-understood';
+  return answer.kind === 'written' ? 'written' : 'refused';
+}
+
+/** Undefined where the store cannot do that at all. */
+async function unlessNotUnderstood<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
-    const { kind } = await write;
-    return kind === 'precondition-failed' || kind === 'missing' || kind === 'busy';
+    return await answer;
   } catch (error) {
-    if (error instanceof Failure && error.class === 'permanent') return false;
+    if (error instanceof Failure && error.class === 'permanent') return undefined;
     throw error;
   }
 }
