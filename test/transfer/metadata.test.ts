@@ -1,0 +1,61 @@
+import { bigInt } from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { describeFile, mtimeFromMetadata, mtimeToMetadata } from '../../src/transfer/metadata.ts';
+import { file } from '../helpers/given.ts';
+import { law } from '../helpers/law.ts';
+
+law(
+  'every time that a file can have comes back to the nanosecond',
+  bigInt(-(2n ** 63n), 2n ** 63n - 1n),
+  (mtimeNs) => mtimeFromMetadata(mtimeToMetadata(mtimeNs)) === mtimeNs,
+  { numRuns: 1000 },
+);
+
+describe('an mtime', () => {
+  test.each([
+    [0n, '0'],
+    [1n, '0.000000001'],
+    [-1n, '-0.000000001'],
+    [1_732_390_000_123_456_789n, '1732390000.123456789'],
+    [1_732_390_000_500_000_000n, '1732390000.5'],
+    [1_732_390_000_000_000_000n, '1732390000'],
+    [-1_500_000_000n, '-1.5'],
+    [-1_000_000_000n, '-1'],
+  ])('of %i ns is %s', (mtimeNs, text) => {
+    expect(mtimeToMetadata(mtimeNs)).toBe(text);
+  });
+
+  test.each([
+    // As rclone writes it: nine digits, always.
+    ['1732390000.123456000', 1_732_390_000_123_456_000n],
+    ['1732390000.000000000', 1_732_390_000_000_000_000n],
+    // More digits than there are nanoseconds.
+    ['1.0000000019', 1_000_000_001n],
+    ['007', 7_000_000_000n],
+  ])('%s is %i ns', (text, mtimeNs) => {
+    expect(mtimeFromMetadata(text)).toBe(mtimeNs);
+  });
+
+  test.each([undefined, '', ' ', '1,5', '1.', '.5', '1e9', '+1', '2026-03-09T12:00:00Z', '--1', '1 ', 'NaN'])(
+    '%j is none',
+    (text) => {
+      expect(mtimeFromMetadata(text)).toBeUndefined();
+    },
+  );
+});
+
+describe('what is kept of a file', () => {
+  const description = { tags: { Kind: 'log' }, metadata: { note: 'x' }, contentType: 'text/plain' };
+
+  test.each([
+    [[], {}],
+    [['mode'], { mode: '100644' }],
+    [['owner'], { uid: '1000', gid: '1000' }],
+    [['mode', 'owner'], { mode: '100644', uid: '1000', gid: '1000' }],
+  ] as const)('is its mtime, and with preserve %j: %j', (preserve, metadata) => {
+    expect(describeFile(description, file(10), preserve)).toEqual({
+      ...description,
+      metadata: { note: 'x', mtime: mtimeToMetadata(file(10).mtimeNs), ...metadata },
+    });
+  });
+});
