@@ -103,9 +103,10 @@ export class Uploads {
 
 function prepare(database: Database) {
   return {
+    // Every change asks this, and there are hardly ever rows: CROSS JOIN has SQLite begin with them (80 µs otherwise).
     find: database
       .prepare<[number, string, string], UploadRow>(
-        `SELECT upload.* FROM route JOIN directory USING (folder_id) JOIN upload USING (route_id, dir_id)
+        `SELECT upload.* FROM upload CROSS JOIN directory USING (dir_id)
          WHERE route_id = ? AND directory.path = ? AND name = ?`,
       )
       .safeIntegers(),
