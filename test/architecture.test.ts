@@ -1,112 +1,147 @@
-// Who may import whom. The directions of docs/architecture.md, held by reading the import lines.
-import { readdirSync, readFileSync } from 'node:fs';
+// Who may import whom, which library has one door, and what core must do without.
+import fs from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 
-const source = path.join(import.meta.dirname, '../src');
+interface Layer {
+  /** What its code uses. */
+  readonly uses: readonly string[];
+  /** What it knows by its types only. */
+  readonly knows?: readonly string[];
+}
 
-/** What each part may import besides itself; `plan`, `check` and `daemon` are the files of that name. */
-const layers: Readonly<Record<string, readonly string[]>> = {
-  main: ['cli'],
-  cli: ['daemon', 'plan', 'check', 'control', 'config', 'drain', 'journal', 'observe', 'core', 'version'],
-  daemon: ['config', 'core', 'drain', 'journal', 'observe', 'transfer', 'watch', 'version'],
-  plan: ['config', 'core', 'daemon', 'drain', 'journal', 'transfer', 'watch'],
-  check: ['config', 'core', 'transfer', 'watch', 'drain'],
-  drain: ['config', 'core', 'journal', 'observe', 'transfer', 'watch'],
-  watch: ['core', 'journal'],
-  journal: ['config', 'core'],
-  transfer: ['config', 'core'],
-  observe: ['config', 'core', 'journal'],
-  config: ['core'],
-  control: [],
-  core: [],
-  version: [],
+// From the bottom up. A folder of src is a layer, and so is a file in it.
+const layers: Readonly<Record<string, Layer>> = {
+  core: { uses: [] },
+  version: { uses: [] },
+  control: { uses: [] },
+  config: { uses: ['core'] },
+  journal: { uses: ['core'], knows: ['config'] },
+  transfer: { uses: ['core'], knows: ['config'] },
+  watch: { uses: ['core', 'journal'] },
+  observe: { uses: ['core'], knows: ['config', 'journal'] },
+  drain: { uses: ['core', 'journal', 'transfer'], knows: ['config', 'watch', 'observe'] },
+  check: { uses: ['core', 'config', 'transfer', 'watch'] },
+  daemon: { uses: ['core', 'config', 'journal', 'transfer', 'watch', 'observe', 'drain', 'version'] },
+  plan: { uses: ['core', 'config', 'journal', 'transfer', 'watch', 'drain', 'daemon'] },
+  cli: {
+    uses: ['core', 'config', 'control', 'journal', 'observe', 'check', 'daemon', 'plan', 'version'],
+    knows: ['drain'],
+  },
+  main: { uses: ['cli'] },
 };
 
-/** Packages that stay behind one door. */
-const doors: readonly (readonly [pattern: RegExp, files: RegExp])[] = [
-  [/^chokidar$/, /^watch\/watcher\.ts$/],
-  [/^pino$/, /^observe\/log\.ts$/],
-  [/^better-sqlite3$/, /^journal\//],
-  [/^(@aws-sdk|@smithy)\//, /^transfer\//],
-  [/^commander$/, /^cli\/program\.ts$/],
-  [/^(yaml|zod)$/, /^config\//],
-];
+/** Libraries, and the only places that import them. */
+const doors: Readonly<Record<string, RegExp>> = {
+  chokidar: /^watch\/watcher\.ts$/,
+  pino: /^observe\/log\.ts$/,
+  'better-sqlite3': /^journal\//,
+  '@aws-sdk': /^transfer\//,
+  '@smithy': /^transfer\//,
+  yaml: /^config\/document\.ts$/,
+  zod: /^config\//,
+  commander: /^cli\/program\.ts$/,
+  picomatch: /^core\/rules\.ts$/,
+  mime: /^core\/rules\.ts$/,
+  ignore: /^core\/filter\.ts$/,
+};
 
-/** What core may use: pure functions, and no clock, chance or file system. */
-const coreImports = /^(picomatch|ignore|mime|\.\/|\.\.\/core\/)/;
-const impure = /\b(Date\.now|new Date\(\)|Math\.random|performance\.|process\.|randomUUID)/;
+const imports = /^(?:import|export)( type)?\b[^;]*?from '([^']+)'|\bimport\('([^']+)'\)|^import '([^']+)'/gm;
+/** Clocks, randomness, and the process: core gets them as arguments. */
+const impure =
+  /\b(?:(?:Date\.now|Math\.random|performance|process|setTimeout|setInterval|crypto)\b|new Date\(\))/;
 
-interface Import {
-  /** As `drain/act.ts`. */
-  readonly from: string;
-  readonly to: string;
-}
-
-function importsOf(file: string, text: string): Import[] {
-  const specifiers = [...text.matchAll(/(?:^import|^export|\bfrom|\bimport\()\s*['"]([^'"]+)['"]/gm)];
-  return specifiers.map((match) => ({ from: file, to: match[1]! }));
-}
-
-function violations({ from, to }: Import): string[] {
-  const found: string[] = [];
-  const part = partOf(from);
-  if (to.startsWith('.')) {
-    const target = partOf(path.posix.join(path.posix.dirname(from), to));
-    if (target !== part && !layers[part]?.includes(target))
-      found.push(`${from}: ${part} must not import ${target}`);
-  }
-  for (const [pattern, files] of doors) {
-    if (pattern.test(to) && !files.test(from)) found.push(`${from}: ${to} is imported elsewhere only`);
-  }
-  if (part === 'core' && !coreImports.test(to)) found.push(`${from}: core must not import ${to}`);
-  return found;
-}
-
-function partOf(file: string): string {
-  return file.includes('/') ? file.slice(0, file.indexOf('/')) : file.replace(/\.ts$/, '');
-}
-
-const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((file) =>
-  file.endsWith('.ts'),
-);
-
-test('every file keeps to the directions', () => {
-  expect(files.length).toBeGreaterThan(50);
-  const found = files.flatMap((file) =>
-    importsOf(file, readFileSync(path.join(source, file), 'utf8')).flatMap(violations),
-  );
-  expect(found).toEqual([]);
-});
-
-test('only the worker of the watch thread looks into the journal', () => {
-  const readers = files.filter((file) => {
-    const imports = importsOf(file, readFileSync(path.join(source, file), 'utf8'));
-    return (
-      file.startsWith('watch/') &&
-      imports.some(({ to }) => to.includes('/journal/') && !to.endsWith('/known.ts'))
-    );
+/** What is wrong with a file, which is named by its path in src. */
+function violations(file: string, text: string): string[] {
+  const layer = layerOf(file);
+  const found = [...text.matchAll(imports)].map(([, type, from, dynamic, bare]) => {
+    const target = from ?? dynamic ?? bare ?? '';
+    return target.startsWith('.')
+      ? layerViolation(layer, layerOf(path.posix.join(path.dirname(file), target)), type !== undefined)
+      : packageViolation(layer, file, target);
   });
-  expect(readers).toEqual([]);
+  if (layer === 'core') found.push(impure.exec(text.replaceAll(/\/\/.*|\/\*[^]*?\*\//g, ''))?.[0]);
+  return found.filter((violation) => violation !== undefined).map((violation) => `${file}: ${violation}`);
+}
+
+function layerOf(file: string): string {
+  return file.replace(/\.ts$/, '').split('/')[0]!;
+}
+
+function layerViolation(layer: string, target: string, isType: boolean): string | undefined {
+  const { uses = [], knows = [] } = layers[layer] ?? {};
+  if (layer === target || uses.includes(target) || (isType && knows.includes(target))) return undefined;
+  return `${layer} may not import ${target}`;
+}
+
+function packageViolation(layer: string, file: string, target: string): string | undefined {
+  if (target.startsWith('node:')) return layer === 'core' ? `core may not import ${target}` : undefined;
+  const name = target.startsWith('@') ? target.split('/')[0]! : target;
+  const door = doors[name];
+  return door?.test(file) ? undefined : `${target} may not be imported here`;
+}
+
+const source = path.join(import.meta.dirname, '../src');
+const files = fs
+  .readdirSync(source, { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.ts'));
+
+test('every file of src keeps to its layer', () => {
+  expect(files.length).toBeGreaterThan(50);
+  expect(files.flatMap((file) => violations(file, fs.readFileSync(path.join(source, file), 'utf8')))).toEqual(
+    [],
+  );
 });
 
-test.each(files.filter((file) => file.startsWith('core/')))(
-  '%s has no clock, no chance and no process',
-  (file) => {
-    expect(readFileSync(path.join(source, file), 'utf8')).not.toMatch(impure);
-  },
-);
+test('every layer is there, and stands on those below it', () => {
+  const names = Object.keys(layers);
+  expect(new Set(files.map(layerOf))).toEqual(new Set(names));
+  const upwards = names.flatMap((name, index) => {
+    const { uses, knows = [] } = layers[name]!;
+    return [...uses, ...knows].filter((below) => names.indexOf(below) >= index);
+  });
+  expect(upwards).toEqual([]);
+});
 
-describe('the check itself finds', () => {
+describe('what is not allowed is found', () => {
   test.each([
-    ['core/decide.ts', "import { Journal } from '../journal/journal.ts';"],
-    ['core/decide.ts', "import fs from 'node:fs';"],
-    ['journal/journal.ts', "import { connect } from '../transfer/s3.ts';"],
-    ['drain/act.ts', "import { watch } from 'chokidar';"],
-    ['daemon.ts', "const { S3Client } = await import('@aws-sdk/client-s3');"],
-    ['transfer/s3.ts', "import { Drain } from '../drain/drain.ts';"],
-    ['watch/scan.ts', "import { loadConfig } from '../config/load.ts';"],
-  ])('a wrong import in %s', (file, line) => {
-    expect(importsOf(file, line).flatMap(violations)).not.toEqual([]);
+    ['core/decide.ts', `import fs from 'node:fs';`, 'core may not import node:fs'],
+    ['core/decide.ts', `import { Journal } from '../journal/journal.ts';`, 'core may not import journal'],
+    ['core/decide.ts', `import type { Config } from '../config/config.ts';`, 'core may not import config'],
+    ['core/decide.ts', `import {\n  a,\n  b,\n} from '../cli/text.ts';`, 'core may not import cli'],
+    ['core/decide.ts', `export { a } from '../cli/text.ts';`, 'core may not import cli'],
+    ['core/decide.ts', `import '../cli/text.ts';`, 'core may not import cli'],
+    ['core/decide.ts', `const text = await import('../cli/text.ts');`, 'core may not import cli'],
+    ['core/decide.ts', 'const now = Date.now();', 'Date.now'],
+    ['core/decide.ts', 'const now = new Date();', 'new Date()'],
+    ['core/decide.ts', 'const luck = Math.random();', 'Math.random'],
+    ['core/decide.ts', 'const home = process.env.HOME;', 'process'],
+    [
+      'journal/journal.ts',
+      `import { routeIdentity } from '../config/config.ts';`,
+      'journal may not import config',
+    ],
+    ['drain/act.ts', `import { openLog } from '../observe/log.ts';`, 'drain may not import observe'],
+    ['transfer/s3.ts', `import { Drain } from '../drain/drain.ts';`, 'transfer may not import drain'],
+    ['watch/folder.ts', `import chokidar from 'chokidar';`, 'chokidar may not be imported here'],
+    ['drain/drain.ts', `import { pino } from 'pino';`, 'pino may not be imported here'],
+    ['drain/drain.ts', `import Database from 'better-sqlite3';`, 'better-sqlite3 may not be imported here'],
+    [
+      'drain/drain.ts',
+      `import { S3Client } from '@aws-sdk/client-s3';`,
+      '@aws-sdk/client-s3 may not be imported here',
+    ],
+    ['cli/text.ts', `import leftPad from 'left-pad';`, 'left-pad may not be imported here'],
+  ])('%s: %s', (file, text, violation) => {
+    expect(violations(file, text)).toEqual([`${file}: ${violation}`]);
+  });
+
+  test.each([
+    ['core/decide.ts', `import { agreed } from './baseline.ts';\n// Date.now() is an argument\nnew Date(ms)`],
+    ['journal/journal.ts', `import type { RouteIdentity } from '../config/config.ts';`],
+    ['journal/journal.ts', `import Database from 'better-sqlite3';`],
+    ['drain/drain.ts', `const now = Date.now();`],
+  ])('and what is allowed is not: %s: %j', (file, text) => {
+    expect(violations(file, text)).toEqual([]);
   });
 });
