@@ -9,7 +9,7 @@ import { absent, ifMatch, none } from './given.ts';
 
 export const plain: ObjectDescription = { tags: {}, metadata: {}, contentType: 'text/plain' };
 export const never: AbortSignal = new AbortController().signal;
-export const partBytes = 5 * 1024 ** 2;
+const partBytes = 5 * 1024 ** 2;
 
 export function bytes(content: string): Body {
   return { kind: 'bytes', bytes: Buffer.from(content) };
