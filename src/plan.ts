@@ -117,7 +117,7 @@ async function planPath(
     const resolved = await resolve(
       route,
       { path, key: keyed.key },
-      firstFacts(route, { path, baseline, listed }),
+      firstFacts(route, { path, baseline, listed, noticed: false }),
     );
     if (resolved.kind === 'changed') return planned(route, path, 'wait', 'changing', 0);
     const { action, facts } = resolved;

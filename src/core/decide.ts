@@ -22,6 +22,8 @@ export interface Facts {
   readonly remote: Remote | undefined;
   /** Undefined: not compared. */
   readonly content: Content | undefined;
+  /** An event told of the path, not a scan that compared what can be seen of it. */
+  readonly noticed: boolean;
   /** An earlier try of this same change may have landed although its answer never came. */
   readonly ownTryMayHaveLanded: boolean;
 }
@@ -59,7 +61,9 @@ function decideFile(facts: FileFacts, judgement: Judgement): Action {
   const { baseline, remote, file } = facts;
   if (remote) return reconcile(facts, remote, judgement);
   if (!baseline) return create(judgement.policy);
-  if (!baseline.gone && sameFingerprint(baseline.file, file) && baseline.file.mode === file.mode) {
+  const identical =
+    !baseline.gone && sameFingerprint(baseline.file, file) && baseline.file.mode === file.mode;
+  if (identical && !(facts.noticed && contentDecides(baseline, judgement))) {
     return { kind: 'drop', outcome: 'unchanged', reason: 'identical' };
   }
   if (!agreed(baseline)) {
@@ -69,6 +73,17 @@ function decideFile(facts: FileFacts, judgement: Judgement): Action {
       : { kind: 'look', at: 'remote' };
   }
   return steady(facts, baseline, judgement);
+}
+
+/**
+ * One long write() sets the times when it begins and changes the content until it ends. Who reads amid it gets a mixture
+ * under times that never change again; the event at its end is all that tells. So an event about a file that looks
+ * untouched has its content compared.
+ */
+function contentDecides(baseline: Baseline, { compare, policy }: Judgement): boolean {
+  return (
+    compare === 'content' && policy !== 'skip-existing' && agreed(baseline) && baseline.checksum !== undefined
+  );
 }
 
 /** No baseline and nothing known of the object: assume there is none, and have S3 refuse the write if there is. */
@@ -93,9 +108,12 @@ function steady(facts: FileFacts, baseline: Baseline, judgement: Judgement): Act
         : modify(baseline, judgement.policy, 'newer');
     case 'content':
       if (facts.content === undefined && baseline.checksum) return { kind: 'look', at: 'content' };
-      return facts.content === 'same'
-        ? settle('touched', 'times-only', baseline.owned)
-        : modify(baseline, judgement.policy, 'changed');
+      if (facts.content === 'same') {
+        return sameFingerprint(baseline.file, file) && !baseline.gone
+          ? { kind: 'drop', outcome: 'unchanged', reason: 'identical' }
+          : settle('touched', 'times-only', baseline.owned);
+      }
+      return modify(baseline, judgement.policy, 'changed');
   }
 }
 

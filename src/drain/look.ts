@@ -20,6 +20,8 @@ export interface Subject {
 export interface Remembered {
   readonly path: string;
   readonly baseline: Baseline | undefined;
+  /** An event told of it. */
+  readonly noticed: boolean;
   /** What the first contact's listing found at the key. */
   readonly listed: ListedObject | undefined;
 }
@@ -36,6 +38,7 @@ export function firstFacts(route: Route, remembered: Remembered): Facts {
     baseline: remembered.baseline,
     remote: remembered.baseline ? undefined : remoteFromListing(remembered.listed),
     content: undefined,
+    noticed: remembered.noticed,
     ownTryMayHaveLanded: false,
   };
 }

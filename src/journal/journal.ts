@@ -30,6 +30,8 @@ export interface Claim {
   readonly attempts: number;
   /** An earlier try did not end, or not with an answer: it may have been carried out. */
   readonly tried: boolean;
+  /** An event told of it, which knows nothing of the file; a scan tells what it saw. */
+  readonly noticed: boolean;
   readonly baseline: Baseline | undefined;
   /** What the first contact's listing found at the path. */
   readonly listed: ListedObject | undefined;
@@ -463,6 +465,7 @@ export class Journal {
         generation: row.generation,
         attempts: row.attempts,
         tried: row.tried === 1,
+        noticed: row.noticed === 1,
         baseline: baseline && baselineFromRow(baseline),
         listed: this.#mayBeListed(routeId) ? this.listed(routeId, filePath) : undefined,
       };

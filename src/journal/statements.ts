@@ -119,13 +119,14 @@ export function prepareStatements(database: Database) {
         generation: number;
         attempts: number;
         tried: number;
+        noticed: number;
       }
     >(
       `UPDATE change SET state = 'claimed', claimed_generation = generation, first_seen_at = NULL
        WHERE change_id IN (SELECT change_id FROM change
                            WHERE route_id = ? AND state = 'pending' AND ready_at <= ?
                            ORDER BY ready_at LIMIT ?)
-       RETURNING change_id, dir_id, name, generation, attempts, tried`,
+       RETURNING change_id, dir_id, name, generation, attempts, tried, seen_size IS NULL AS noticed`,
     ),
     startAfresh: database.prepare<[number]>(
       `UPDATE change SET state = 'pending', attempts = 0, ready_at = min(ready_at, ?),

@@ -359,6 +359,11 @@ const tables: readonly Table[] = [
       ],
       ['a file as it was', given({ local: unchanged, baseline: ours }), drop('unchanged', 'identical')],
       [
+        'a file as it was, of which an event told: its content was read',
+        given({ local: unchanged, baseline: ours, noticed: true, content: 'same' }),
+        drop('unchanged', 'identical'),
+      ],
+      [
         'a file that is gone',
         given({ local: 'absent', baseline: ours }),
         settle('kept-remote', 'deleted-locally', 'owned'),
@@ -702,4 +707,24 @@ describe('for all facts', () => {
     },
     { numRuns: 1000 },
   );
+});
+
+describe('a file that looks as it was, of which an event told,', () => {
+  const facts = { local: unchanged, baseline: ours, noticed: true } as const;
+
+  test.each(policies.filter((policy) => policy !== 'skip-existing'))(
+    'has its content compared and is uploaded if that is another, under %s',
+    (policy) => {
+      expect(decide(given(facts), judgement(policy))).toEqual({ kind: 'look', at: 'content' });
+      const mixed = decide(given({ ...facts, content: 'different' }), judgement(policy));
+      expect(mixed).toMatchObject({ kind: 'upload', reason: 'changed' });
+    },
+  );
+
+  test('is left alone where its object would be, or where content does not count', () => {
+    expect(decide(given(facts), judgement('skip-existing'))).toMatchObject({ kind: 'drop' });
+    for (const compare of ['size', 'size-and-time', 'aws'] as const) {
+      expect(decide(given(facts), { ...judgement('overwrite'), compare })).toMatchObject({ kind: 'drop' });
+    }
+  });
 });

@@ -75,12 +75,14 @@ export function given({
   remote,
   baseline,
   content,
+  noticed = false,
   ownTry = false,
 }: {
   local: FileState | OtherType | 'absent';
   remote?: ObjectState | 'absent';
   baseline?: Baseline;
   content?: Content;
+  noticed?: boolean;
   ownTry?: boolean;
 }): Facts {
   return {
@@ -91,6 +93,7 @@ export function given({
         ? remote && { kind: 'absent' }
         : { kind: 'object', object: remote },
     content,
+    noticed,
     ownTryMayHaveLanded: ownTry,
   };
 }
