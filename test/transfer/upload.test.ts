@@ -326,6 +326,21 @@ describe('an upload that was interrupted', () => {
     expect(it.bucket.uploads).toEqual([]);
   });
 
+  test('is begun anew for a file that was changed and given its old time again', async () => {
+    const it = await subject();
+    it.write(content(size));
+    const { atime, mtime } = fs.statSync(it.file);
+    fs.utimesSync(it.file, atime, mtime);
+    const onBytes = () => it.stop.abort();
+    await it.upload(none, { partBudget: new ByteBudget(16 * MiB), onBytes });
+    it.write(content(size, 1));
+    fs.utimesSync(it.file, atime, mtime);
+    const { signal } = new AbortController();
+    expect(await it.upload(none, { signal })).toMatchObject({ kind: 'written' });
+    const stored = it.bucket.server.store.body(it.bucket.attributes('k')!);
+    expect(stored.equals(fs.readFileSync(it.file)), 'parts of two states never meet').toBe(true);
+  });
+
   test('is uncertain when the store no longer knows it', async () => {
     const it = await subject();
     it.write(content(size));
