@@ -242,6 +242,6 @@ test('the journal does what its model says, whatever happens in which order', ()
         it.journal.close();
       }
     }),
-    { numRuns: 100 },
+    { numRuns: 60 },
   );
 }, 60_000);
