@@ -562,16 +562,18 @@ const worlds: Arbitrary<World> = record({
   listing: objects,
   compared: option(contents),
   ownTry: boolean(),
+  noticed: boolean(),
   contentOfListing: contents,
   contentOfHead: contents,
   contentOfBaseline: contents,
-}).map(({ local, other, baseline, head, seen, listing, compared, ownTry, ...rest }) => {
+}).map(({ local, other, baseline, head, seen, listing, compared, ownTry, noticed, ...rest }) => {
   const { mtimeNs: _, ...asListed } = listing;
   const remotes = { listing: { ...asListed, source: 'listing' as const }, head: head ?? ('absent' as const) };
   const remote = seen === 'nothing' ? undefined : remotes[seen];
   const facts = given({
     local: local ?? other,
     ownTry,
+    noticed,
     ...(remote && { remote }),
     ...(baseline && { baseline }),
     ...(compared && { content: compared }),
@@ -639,6 +641,16 @@ describe('for all facts', () => {
     const action = decide(given({ local: known.file, baseline: { ...known, gone: false } }), by);
     return action.kind === 'drop' && action.outcome === 'unchanged';
   });
+
+  law(
+    'an event about a file as it was costs at most a reading of the file, while its content is the same',
+    tuple(cases, baselines),
+    ([[world, by], known]) => {
+      const facts = given({ local: known.file, baseline: { ...known, gone: false }, noticed: true });
+      const { looks, action } = resolve({ ...world, facts, contentOfBaseline: 'same' }, by);
+      return looks.every(({ at }) => at === 'content') && action.kind === 'drop';
+    },
+  );
 
   law(
     'skip-existing uploads only where nothing is',
