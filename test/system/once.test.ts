@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { outcomes } from '../../src/core/action.ts';
 import { md5 } from './compare.ts';
 import { noLocalServer, startStore, workspace, type Workspace } from './harness.ts';
+import { external } from './store.ts';
 
 /** Names that some tool somewhere gets wrong. */
 const hostileNames = [
@@ -223,6 +224,8 @@ describe('an object', () => {
 
     for (const name of ['a.log', 'big.log']) {
       expect(await store.head(name)).toMatchObject({ StorageClass: 'STANDARD_IA', CacheControl: 'no-cache' });
+      // Ceph RGW 16 drops the tags of multipart uploads.
+      if (external && name === 'big.log') continue;
       expect(await store.tags(name)).toStrictEqual({
         Folder: 'docs',
         Year: '2021',
@@ -267,6 +270,8 @@ describe('the report', () => {
       CreateMultipartUpload: 1,
       UploadPart: 1,
       CompleteMultipartUpload: 1,
+      // Ceph RGW 16 leaves the ETag out of the answer to Complete: it is asked for.
+      ...(external && first.requests.HeadObject === 1 && { HeadObject: 1 }),
     });
     expect(first.folders.docs.requests).toStrictEqual(first.requests);
     expect(first.durationMs).toBeGreaterThan(0);

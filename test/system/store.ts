@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import {
   CreateBucketCommand,
   DeleteBucketCommand,
-  DeleteObjectsCommand,
+  DeleteObjectCommand,
   GetObjectCommand,
   GetObjectTaggingCommand,
   HeadObjectCommand,
@@ -229,11 +229,26 @@ export class Store {
     const Bucket = this.bucket;
     for (;;) {
       const { Versions = [], DeleteMarkers = [] } = await this.client.send(
-        new ListObjectVersionsCommand({ Bucket }),
+        new ListObjectVersionsCommand({ Bucket, EncodingType: 'url' }),
       );
-      const Objects = [...Versions, ...DeleteMarkers].map(({ Key = '', VersionId }) => ({ Key, VersionId }));
-      if (Objects.length === 0) break;
-      await this.client.send(new DeleteObjectsCommand({ Bucket, Delete: { Objects } }));
+      const versions = [...Versions, ...DeleteMarkers];
+      if (versions.length === 0) break;
+      // One by one: Ceph RGW 16 cannot read a DeleteObjects with control characters in its keys.
+      const remove = ({
+        Key = '',
+        VersionId,
+      }: {
+        Key?: string | undefined;
+        VersionId?: string | undefined;
+      }) =>
+        this.client.send(
+          new DeleteObjectCommand({
+            Bucket,
+            Key: decodeURIComponent(Key.replaceAll('+', ' ')),
+            ...(VersionId !== undefined && { VersionId }),
+          }),
+        );
+      await Promise.all(versions.map(remove));
     }
     await this.client.send(new DeleteBucketCommand({ Bucket }));
   }
