@@ -13,7 +13,10 @@ import type { Route } from './route.ts';
 /** Ended changes wait at most this long to be recorded together: one fsync for all of them. */
 const recordAfterMs = 20;
 
-/** Denials in a row after which they are taken to concern the route, not the files. */
+/**
+ * Denials in a row after which they are taken to concern the route, not the files. Once something was allowed they are
+ * about a part of the folder: each of its files fails by itself, and nothing else waits.
+ */
 const deniedInRowMax = 3;
 
 /** Work that was due for so long, and could have been begun, was forgotten: the drain turns every minute. */
@@ -57,6 +60,8 @@ export class Drain {
   #preparing = false;
   #refused: string | undefined;
   #deniedInRow = 0;
+  /** The store has answered since the start, other than with a refusal. */
+  #hasWorked = false;
   /** Code of the trouble that was reported last and has not ended. */
   #reported: string | undefined;
   #halted = false;
@@ -211,7 +216,9 @@ export class Drain {
     this.#oldestCompletionMs = Infinity;
     const { journal } = this.#options;
     const { routeId } = this.route;
-    this.#queue.push(...journal.turn({ completions, routeId, want, nowMs: Date.now() }));
+    // In trouble another one is tried each time, not one that waits since it failed: it may be the only one to fail.
+    const order = this.#inTrouble ? 'newest' : 'oldest';
+    this.#queue.push(...journal.turn({ completions, routeId, want, order, nowMs: Date.now() }));
     if (this.#queue.length + this.#inFlight.size === 0 && journal.hasListing(routeId)) this.#whenQuiet();
   }
 
@@ -271,6 +278,7 @@ export class Drain {
       this.#deniedInRow = 0;
       endpoint.concurrency.succeeded();
       this.#endTrouble();
+      this.#hasWorked = true;
       return;
     }
     switch (failure.class) {
@@ -283,7 +291,7 @@ export class Drain {
         return;
       case 'denied':
         this.#deniedInRow += 1;
-        if (this.#deniedInRow >= deniedInRowMax) this.#beginTrouble(failure);
+        if (!this.#hasWorked && this.#deniedInRow >= deniedInRowMax) this.#beginTrouble(failure);
         return;
       case 'transient':
       case 'permanent':
@@ -318,7 +326,7 @@ export class Drain {
     this.#reported = undefined;
     this.#options.journal.recordTrouble(this.route.routeId, undefined);
     // What failed one by one before it was seen to concern all.
-    this.#options.journal.retry(this.route.routeId, Date.now());
+    if (!this.#hasWorked) this.#options.journal.retry(this.route.routeId, Date.now());
     this.#options.log.info(this.#subject, 'destination works again');
   }
 
@@ -333,7 +341,7 @@ export class Drain {
 
   #releaseQueue(): void {
     for (const claim of this.#queue.splice(0)) {
-      this.#complete({ claim, end: { kind: 'released', readyAtMs: Date.now(), tried: false } });
+      this.#complete({ claim, end: { kind: 'released', readyAtMs: 0, tried: false } });
     }
   }
 

@@ -284,18 +284,20 @@ export class Journal {
     });
   }
 
-  /** Ends claims and takes the next ones, in one transaction: one fsync for both. Oldest first. */
+  /** Ends claims and takes the next ones, in one transaction: one fsync for both. */
   turn(work: {
     readonly completions: readonly Completion[];
     readonly routeId: number;
     readonly want: number;
+    /** Of those that are ready: the ones that are for longest, or for the shortest time. */
+    readonly order: 'oldest' | 'newest';
     readonly nowMs: number;
   }): Claim[] {
     if (work.completions.length === 0 && this.nextReadyAtMs(work.routeId) > work.nowMs) return [];
     return this.transaction(() => {
       for (const completion of work.completions) this.#complete(completion, work.nowMs);
       if (work.completions.some(confirmsWrite)) this.#sql.recordSuccess.run(work.nowMs, work.routeId);
-      return work.want > 0 ? this.#claim(work.routeId, work.want, work.nowMs) : [];
+      return work.want > 0 ? this.#claim(work) : [];
     });
   }
 
@@ -452,8 +454,9 @@ export class Journal {
     this.#database.pragma('wal_checkpoint(PASSIVE)');
   }
 
-  #claim(routeId: number, want: number, nowMs: number): Claim[] {
-    return this.#sql.claim.all(routeId, nowMs, want).map((row) => {
+  #claim({ routeId, want, order, nowMs }: Parameters<Journal['turn']>[0]): Claim[] {
+    const statement = order === 'oldest' ? this.#sql.claimOldest : this.#sql.claimNewest;
+    return statement.all(routeId, nowMs, want).map((row) => {
       assert(typeof row.name === 'string', 'a name that is not UTF-8 is always blocked, never claimed');
       const baseline = this.#sql.baseline.get(routeId, row.dir_id, row.name);
       const filePath = joinPath(this.#sql.directoryPath.get(row.dir_id)!, row.name);

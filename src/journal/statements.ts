@@ -110,24 +110,8 @@ export function prepareStatements(database: Database) {
     nextReadyAt: integer<[number, number]>(
       `SELECT ready_at FROM change WHERE route_id = ? AND state = 'pending' AND attempts < ? ORDER BY ready_at LIMIT 1`,
     ),
-    claim: database.prepare<
-      [number, number, number],
-      {
-        change_id: number;
-        dir_id: number;
-        name: string | Buffer;
-        generation: number;
-        attempts: number;
-        tried: number;
-        noticed: number;
-      }
-    >(
-      `UPDATE change SET state = 'claimed', claimed_generation = generation, first_seen_at = NULL
-       WHERE change_id IN (SELECT change_id FROM change
-                           WHERE route_id = ? AND state = 'pending' AND ready_at <= ?
-                           ORDER BY ready_at LIMIT ?)
-       RETURNING change_id, dir_id, name, generation, attempts, tried, seen_size IS NULL AS noticed`,
-    ),
+    claimOldest: claimInOrder(database, 'ready_at'),
+    claimNewest: claimInOrder(database, 'ready_at DESC'),
     startAfresh: database.prepare<[number]>(
       `UPDATE change SET state = 'pending', attempts = 0, ready_at = min(ready_at, ?),
                          tried = iif(state = 'claimed', 1, tried)
@@ -143,15 +127,11 @@ export function prepareStatements(database: Database) {
     ),
     retryLater: database.prepare<[number, string, string, number]>(
       `UPDATE change SET state = 'pending', attempts = attempts + 1, tried = 1,
-                         ready_at = max(?, iif(generation = claimed_generation, 0, ready_at)),
-                         code = ?, message = ?
+                         ready_at = max(?, ready_at), code = ?, message = ?
        WHERE change_id = ?`,
     ),
     release: database.prepare<[number, number, number]>(
-      `UPDATE change SET state = 'pending',
-                         ready_at = max(?, iif(generation = claimed_generation, 0, ready_at)),
-                         tried = max(?, tried)
-       WHERE change_id = ?`,
+      `UPDATE change SET state = 'pending', ready_at = max(?, ready_at), tried = max(?, tried) WHERE change_id = ?`,
     ),
     markStuck: database.prepare(
       `UPDATE change SET state = @state, code = @code, message = @message,
@@ -276,4 +256,25 @@ export function prepareStatements(database: Database) {
        WHERE route_id = ? AND state = 'pending' AND attempts > 0 ORDER BY since_at, change_id LIMIT ?`,
     ),
   };
+}
+
+function claimInOrder(database: Database, order: 'ready_at' | 'ready_at DESC') {
+  return database.prepare<
+    [number, number, number],
+    {
+      change_id: number;
+      dir_id: number;
+      name: string | Buffer;
+      generation: number;
+      attempts: number;
+      tried: number;
+      noticed: number;
+    }
+  >(
+    `UPDATE change SET state = 'claimed', claimed_generation = generation, first_seen_at = NULL
+     WHERE change_id IN (SELECT change_id FROM change
+                         WHERE route_id = ? AND state = 'pending' AND ready_at <= ?
+                         ORDER BY ${order} LIMIT ?)
+     RETURNING change_id, dir_id, name, generation, attempts, tried, seen_size IS NULL AS noticed`,
+  );
 }

@@ -393,7 +393,9 @@ describe('T3.4: the answer to our own write is lost', () => {
     await folder.drained();
     folder.write('a', 'mine');
     const { routeId } = folder.route;
-    expect(folder.journal.turn({ completions: [], routeId, want: 1, nowMs: Date.now() })).toHaveLength(1);
+    expect(
+      folder.journal.turn({ completions: [], routeId, want: 1, order: 'oldest', nowMs: Date.now() }),
+    ).toHaveLength(1);
     folder.bucket.put('files/a', 'mine', { mtimeNs: folder.mtimeNs('a') });
     folder.restart();
     expect(await folder.drained()).toEqual({ a: 'uploaded (own-lost-answer)' });

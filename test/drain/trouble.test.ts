@@ -200,6 +200,26 @@ describe('AccessDenied', () => {
   });
 });
 
+describe('AccessDenied below one directory', () => {
+  const authorise = (_action: string, _bucket: string, key: string) => !key.startsWith('files/secret/');
+
+  test('does not keep the files beside it waiting, before it or after it', async () => {
+    const folder = await drainedFolder({}, await testBucket({ authorise }));
+    const secrets = names(300).map((name) => `secret/${name}`);
+    for (const name of [...secrets, ...names(20), 'late']) folder.writeUnseen(name, name);
+    folder.observe(...secrets);
+    folder.observe(...names(20));
+    const drain = folder.run();
+    await until(() => folder.counts.baselines === 20);
+    folder.observe('late');
+    drain.poke();
+    await until(() => folder.counts.baselines === 21 && folder.counts.failed === 300);
+    // Once each, and those once more that failed before anything had worked; a lean PUT and one of the SDK each time.
+    expect(folder.bucket.count('PutObject')).toBeLessThan(2 * (300 + 64) + 50);
+    expect(folder.log.map(({ level }) => level)).toEqual(['error', 'info']);
+  });
+});
+
 describe('a store that says "slow down"', () => {
   test('gets half of the requests at once, and every file in the end', async () => {
     const folder = await drainedFolder();

@@ -70,9 +70,9 @@ export class TestJournal {
     this.end(claim, { kind: 'settled', ...(baseline !== undefined && { baseline }) });
   }
 
-  turn(completions: readonly Completion[], want: number): Claim[] {
+  turn(completions: readonly Completion[], want: number, order: 'oldest' | 'newest' = 'oldest'): Claim[] {
     const { routeId, nowMs } = this;
-    return this.journal.turn({ completions, routeId, want, nowMs });
+    return this.journal.turn({ completions, routeId, want, order, nowMs });
   }
 
   get counts() {

@@ -203,11 +203,32 @@ describe('claims', () => {
     const claims = it.claim();
     for (const claim of claims) {
       const order = ['first', 'second', 'third'].indexOf(claim.path);
-      it.end(claim, released(it.nowMs - 3 + order));
+      it.end(claim, released(it.nowMs + order));
     }
+    it.nowMs += 3;
     expect(it.claim(1).map(({ path }) => path)).toEqual(['first']);
     expect(it.claim(1).map(({ path }) => path)).toEqual(['second']);
     expect(it.claim(1).map(({ path }) => path)).toEqual(['third']);
+  });
+
+  test('are those that are ready for the shortest time when that is wanted', () => {
+    const it = testJournal();
+    for (const path of ['first', 'second', 'third']) {
+      it.observe(path);
+      it.nowMs += 1;
+    }
+    const claimed = [1, 2, 3].map(() => it.turn([], 1, 'newest')[0]?.path);
+    expect(claimed).toEqual(['third', 'second', 'first']);
+  });
+
+  test('that are given back without a time keep their place', () => {
+    const it = testJournal();
+    it.observe('first');
+    it.nowMs += 10;
+    it.observe('second');
+    it.end(it.claimOne('first'), released(0));
+    expect(it.claim(1).map(({ path }) => path)).toEqual(['first']);
+    expect(it.readyInMs, 'and are not older than they were').toBe(Infinity);
   });
 
   test('come in the same transaction as what ended', () => {
@@ -224,7 +245,7 @@ describe('claims', () => {
     it.observe('a');
     expect(it.claim(0)).toEqual([]);
     const work = { completions: [], routeId: archive.routeId, want: 10, nowMs: it.nowMs };
-    expect(it.journal.turn(work)).toEqual([]);
+    expect(it.journal.turn({ ...work, order: 'oldest' })).toEqual([]);
     expect(it.claim()).toHaveLength(1);
   });
 });

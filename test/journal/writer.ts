@@ -19,7 +19,7 @@ for (let size = Number(first), completions: Completion[] = []; ; size++) {
   sizes.set(path, size);
   fs.writeSync(1, `${path} ${size}\n`);
 
-  const claims = journal.turn({ completions, routeId, want: 5, nowMs: Date.now() });
+  const claims = journal.turn({ completions, routeId, want: 5, order: 'oldest', nowMs: Date.now() });
   completions = claims.map((claim) => ({ claim, end: endOf(claim.path) }));
 }
 
