@@ -9,7 +9,7 @@ import {
   type DestinationConfig,
   type FolderConfig,
 } from './config/config.ts';
-import { compileRules } from './core/rules.ts';
+import { compileRules, customerKeys } from './core/rules.ts';
 import { Drain } from './drain/drain.ts';
 import { Endpoint } from './drain/endpoint.ts';
 import type { Handled } from './drain/act.ts';
@@ -294,7 +294,7 @@ function openRoutes(config: Config, journal: Journal): { routes: Route[]; close:
         destination,
         row,
         endpoint,
-        new S3Destination(destination, clients.get(name)!),
+        new S3Destination(destination, clients.get(name)!, customerKeys(folder.rules)),
       );
     }),
   );
@@ -330,7 +330,7 @@ export function makeRoute(
     prefix: routePrefix(destination, folder),
     judgement: { policy: folder.policy, compare: folder.compare, toleranceMs: clockToleranceMs },
     checksum: destination.checksum,
-    describe: (path, file) => describeFile(describe(path, file), file, folder.preserve),
+    describe: (path, file) => describeFile(describe(path, file, Date.now()), file, folder.preserve),
     needsConditions: folder.policy !== 'overwrite',
     unsafeEmulation: destination.unsafeEmulation,
     emulates: false,

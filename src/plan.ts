@@ -2,9 +2,11 @@
 // only file that knows them all.
 import type { Config } from './config/config.ts';
 import { routeIdentity } from './config/config.ts';
+import { unfitness } from './core/description.ts';
 import { Failure } from './core/failure.ts';
 import type { Observation } from './core/observation.ts';
 import { bytesName, joinPath, keyFor } from './core/key.ts';
+import { customerKeys } from './core/rules.ts';
 import { makeRoute } from './daemon.ts';
 import { Endpoint } from './drain/endpoint.ts';
 import { firstFacts, resolve } from './drain/look.ts';
@@ -94,7 +96,7 @@ function planRoutes(
       destination,
       row,
       new Endpoint(name),
-      new S3Destination(destination, connect(destination)),
+      new S3Destination(destination, connect(destination), customerKeys(folder.rules)),
     );
   });
 }
@@ -121,10 +123,15 @@ async function planPath(
     );
     if (resolved.kind === 'changed') return planned(route, path, 'wait', 'changing', 0);
     const { action, facts } = resolved;
-    const bytes = facts.local.kind === 'file' ? facts.local.file.size : 0;
+    const file = facts.local.kind === 'file' ? facts.local.file : undefined;
+    const bytes = file?.size ?? 0;
     switch (action.kind) {
-      case 'upload':
+      case 'upload': {
+        const description = file && route.describe(path, file);
+        const unfit = description && unfitness(description, description.checksum ?? route.checksum);
+        if (unfit) return planned(route, path, 'fail', unfit.reason, 0);
         return planned(route, path, 'upload', action.reason, bytes);
+      }
       case 'settle':
       case 'forget':
         return planned(route, path, action.outcome, action.reason, bytes);

@@ -3,29 +3,26 @@
 import { realpathSync, statSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
 import { makeFilter } from '../core/filter.ts';
-import { globProblem } from '../core/rules.ts';
-import { routePrefix } from './config.ts';
+import { checkRules } from './check-rules.ts';
+import { isInTheOpen, routePrefix } from './config.ts';
 import type { DestinationConfig, FolderConfig } from './config.ts';
 import { asMapping } from './document.ts';
 import type { ConfigDocument, Path } from './document.ts';
 import type { ConfigParts } from './effective.ts';
+import { problem, warning, type Finding } from './finding.ts';
 import { didYouMean } from './problem.ts';
 import type { Problem } from './problem.ts';
 import { readTextFile } from './text-file.ts';
 import { formatDuration } from './units.ts';
 
-/** What a check found. `part` says whether the place is the key or the value of the path. */
-interface Finding {
-  readonly kind: 'problem' | 'warning';
-  readonly path: Path;
-  readonly part?: 'key' | 'value';
-  readonly message: string;
-}
-
-/** Everything that is wrong or doubtful about parts that are valid by themselves. */
+/**
+ * Everything that is wrong or doubtful about parts that are valid by themselves.
+ * @param nowMs what is in the past is refused
+ */
 export function checkConfig(
   document: ConfigDocument,
   parts: ConfigParts,
+  nowMs: number,
 ): { problems: Problem[]; warnings: Problem[] } {
   const findings = [
     ...[...parts.destinations.values()].flatMap((destination) => [...checkDestination(destination)]),
@@ -33,7 +30,7 @@ export function checkConfig(
       ...checkRoot(folder),
       ...checkTimes(document, folder),
       ...checkPatterns(document, folder),
-      ...checkRules(folder),
+      ...checkRules(folder, parts.destinations, nowMs),
     ]),
     ...checkDestinationNames(document, parts.destinationNames),
     ...checkStateDir(parts),
@@ -48,14 +45,6 @@ export function checkConfig(
   };
 }
 
-function problem(path: Path, message: string, part?: 'key'): Finding {
-  return { kind: 'problem', path, message, ...(part && { part }) };
-}
-
-function warning(path: Path, message: string, part?: 'key'): Finding {
-  return { kind: 'warning', path, message, ...(part && { part }) };
-}
-
 function* checkDestination(destination: DestinationConfig): Iterable<Finding> {
   const at = (key: string): Path => ['destinations', destination.name, key];
   const { prefix, endpoint } = destination;
@@ -66,7 +55,7 @@ function* checkDestination(destination: DestinationConfig): Iterable<Finding> {
     );
   }
   if (endpoint !== undefined) {
-    if (/^http:/i.test(endpoint) && !isLoopback(new URL(endpoint).hostname)) {
+    if (isInTheOpen(destination)) {
       yield warning(
         at('endpoint'),
         'is not encrypted: everybody on the way can read the files; use https:// if the store has it',
@@ -123,10 +112,6 @@ function* checkDestination(destination: DestinationConfig): Iterable<Finding> {
 
 // The bundle of all public authorities has 220 KB.
 const caBytesMax = 4 * 1024 * 1024;
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host.endsWith('.localhost') || host.startsWith('127.') || host === '[::1]';
-}
 
 /** A folder that does not exist is no error: a disk may be mounted later, and status tells of it. */
 function* checkRoot(folder: FolderConfig): Iterable<Finding> {
@@ -187,50 +172,6 @@ function patternProblem(pattern: string, folder: FolderConfig): string | undefin
   if (/(?<!\\)(\\\\)*\\$/.test(body))
     return 'ends with a backslash that escapes nothing; remove it or write two';
   return undefined;
-}
-
-const tagsMax = 10;
-// S3's limit is 2 KiB of names and values; the daemon's own (mtime, mode, uid, gid) need up to 80.
-const metadataBytesMax = 2048 - 80;
-
-function* checkRules(folder: FolderConfig): Iterable<Finding> {
-  const rulesAt: Path = ['folders', folder.name, 'rules'];
-  const allTags = new Set<string>();
-  for (const [index, rule] of folder.rules.entries()) {
-    const at = (key: string): Path => [...rulesAt, index, key];
-    const fault = globProblem(rule.match);
-    if (fault) yield problem(at('match'), `${JSON.stringify(rule.match)} ${fault}`);
-    const tags = Object.keys(rule.tags ?? {});
-    for (const tag of tags) allTags.add(tag);
-    if (tags.length > tagsMax) {
-      yield problem(
-        at('tags'),
-        `has ${tags.length} tags; S3 allows ${tagsMax} for an object, remove ${tags.length - tagsMax}`,
-        'key',
-      );
-    }
-    const bytes = Object.entries(rule.metadata ?? {}).reduce(
-      (sum, [name, value]) => sum + name.length + value.length,
-      0,
-    );
-    if (bytes > metadataBytesMax) {
-      yield problem(
-        at('metadata'),
-        `has ${bytes} bytes of names and values; S3 leaves room for ${metadataBytesMax}, shorten it`,
-        'key',
-      );
-    }
-  }
-  if (
-    allTags.size > tagsMax &&
-    folder.rules.every((rule) => Object.keys(rule.tags ?? {}).length <= tagsMax)
-  ) {
-    yield warning(
-      rulesAt,
-      `have ${allTags.size} tags in all; S3 refuses an object with more than ${tagsMax}, so no file may match that many`,
-      'key',
-    );
-  }
 }
 
 function* checkDestinationNames(document: ConfigDocument, known: readonly string[]): Iterable<Finding> {

@@ -83,6 +83,15 @@ export function routePrefix(destination: DestinationConfig, folder: FolderConfig
   return destination.prefix.replaceAll('{folder}', folder.name);
 }
 
+/** True where everybody on the way can read what is sent. */
+export function isInTheOpen({ endpoint }: DestinationConfig): boolean {
+  if (endpoint === undefined || !/^http:/i.test(endpoint)) return false;
+  const { hostname: host } = new URL(endpoint);
+  const isLoopback =
+    host === 'localhost' || host.endsWith('.localhost') || host.startsWith('127.') || host === '[::1]';
+  return !isLoopback;
+}
+
 /** By what the journal knows a route, and what makes its knowledge void. */
 export interface RouteIdentity {
   readonly folder: string;

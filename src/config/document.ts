@@ -3,7 +3,7 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
 import type { Document, Node, Scalar } from 'yaml';
 import { expand } from './expand.ts';
-import type { Environment } from './expand.ts';
+import type { Environment, Secrecy } from './expand.ts';
 import type { Problem } from './problem.ts';
 
 /** Keys and indexes from the top of the file to a value. */
@@ -90,7 +90,7 @@ export function parseConfig(
     places.set(keyOf(path), {
       keyOffset,
       valueOffset,
-      quoted: isSecret(path) ? 'the value' : quoteNode(node),
+      quoted: secrecyOf(path) === 'open' ? quoteNode(node) : 'the value',
     });
     if (++nodes > nodesMax || path.length > depthMax) {
       if (nodes > nodesMax + 1) return null;
@@ -125,8 +125,12 @@ export function parseConfig(
 
   function expanded(node: Scalar, path: Path, offset: number): unknown {
     if (typeof node.value !== 'string') return node.value;
-    if (secrets === 'left-out' && isSecret(path) && node.value.includes('${')) return secrets;
-    const expansion = expand(node.value, env, isSecret(path));
+    const secrecy = secrecyOf(path);
+    if (secrets === 'left-out' && secrecy !== 'open' && node.value.includes('${')) {
+      // A text that is no key would be refused; a rule can do without its key.
+      return secrecy === 'key' ? undefined : secrets;
+    }
+    const expansion = expand(node.value, env, secrecy);
     if (expansion.kind === 'literal') return node.value;
     if (expansion.kind === 'problem') return refuse(path, offset, expansion.message);
     // As YAML would have it: a plain `true` is a boolean, a quoted one is text.
@@ -232,9 +236,9 @@ function shortened(text: string): string {
   return text.length > 80 ? `${text.slice(0, 79)}…` : text;
 }
 
-/** Values under `destinations.*.credentials` are secrets. */
-function isSecret(path: Path): boolean {
-  return path[0] === 'destinations' && path[2] === 'credentials';
+function secrecyOf(path: Path): Secrecy {
+  if (path[0] === 'destinations' && path[2] === 'credentials') return 'secret';
+  return path[0] === 'folders' && path[2] === 'rules' && path[4] === 'sse-customer-key' ? 'key' : 'open';
 }
 
 function keyOf(path: Path): string {

@@ -1,15 +1,16 @@
 // From what the file says to what the program reads: paths absolute, durations in milliseconds, templates filled.
 import { resolve } from 'node:path';
 import type { z } from 'zod';
-import type { Rule } from '../core/rules.ts';
 import { fillTemplate } from '../core/template.ts';
 import type { Config, DestinationConfig, FolderConfig } from './config.ts';
 import { asMapping } from './document.ts';
 import type { ConfigDocument } from './document.ts';
+import { effectiveRule } from './effective-rule.ts';
 import type { Environment } from './expand.ts';
+import { present } from './present.ts';
 import type { Problem } from './problem.ts';
 import { configSchema, destinationSchema, folderSchema } from './schema.ts';
-import type { DestinationInput, FolderInput, RuleInput } from './schema.ts';
+import type { DestinationInput, FolderInput } from './schema.ts';
 import { parseDuration } from './units.ts';
 
 /** Where a config is loaded: what it is completed with. */
@@ -142,20 +143,6 @@ function effectiveFolder(name: string, input: FolderInput, place: Surroundings):
   };
 }
 
-function effectiveRule(input: RuleInput): Rule {
-  return present({
-    match: input.match,
-    storageClass: input['storage-class'],
-    tags: input.tags,
-    metadata: input.metadata,
-    contentType: input['content-type'],
-    contentEncoding: input['content-encoding'],
-    contentDisposition: input['content-disposition'],
-    contentLanguage: input['content-language'],
-    cacheControl: input['cache-control'],
-  });
-}
-
 /** A text is one pattern or, when it has several lines, what would stand in a .gitignore. */
 function patternList(input: string | readonly string[]): readonly string[] {
   if (typeof input !== 'string') return input;
@@ -168,13 +155,3 @@ function milliseconds(duration: string): number {
   if (ms === undefined) throw new Error(`the schema let a bad duration pass: ${duration}`);
   return ms;
 }
-
-/** Without the keys that have no value: an absent option is absent, not undefined. */
-function present<T extends object>(value: T): Present<T> {
-  // oxlint-disable-next-line no-unsafe-type-assertion -- Object.entries forgets which keys there were
-  return Object.fromEntries(Object.entries(value).filter(([, inner]) => inner !== undefined)) as Present<T>;
-}
-
-type Present<T> = { [Key in keyof T as undefined extends T[Key] ? never : Key]: T[Key] } & {
-  [Key in keyof T as undefined extends T[Key] ? Key : never]?: Exclude<T[Key], undefined>;
-};

@@ -19,10 +19,17 @@ const credentialPattern = /^\$\{cred:([A-Za-z0-9_-][A-Za-z0-9._-]*)\}$/;
 const credentialBytesMax = 64 * 1024;
 
 /**
- * What a scalar of the config stands for.
- * @param secret the scalar is a secret: it must come from elsewhere, and a default would be a secret in the file
+ * Where a scalar may come from. A `secret` must come from elsewhere, and a default would be a secret in the file; a `key`
+ * must not even pass through the environment, which other processes inherit.
  */
-export function expand(text: string, env: Environment, secret: boolean): Expansion {
+export type Secrecy = 'open' | 'secret' | 'key';
+
+/** What a scalar of the config stands for. */
+export function expand(text: string, env: Environment, secrecy: Secrecy): Expansion {
+  const secret = secrecy !== 'open';
+  if (secrecy === 'key' && !credentialPattern.test(text)) {
+    return problem('an encryption key comes from a systemd credential only; write ${cred:NAME}');
+  }
   if (!text.includes('${')) {
     if (!secret) return { kind: 'literal' };
     return problem(

@@ -3,23 +3,13 @@
 import * as z from 'zod';
 import { compares, deleteModes, policies, preservable, symlinkModes } from '../core/policy.ts';
 import type { DeleteMode } from '../core/policy.ts';
-import { storageClasses } from '../core/rules.ts';
-import { tagTemplates, templateProblem } from '../core/template.ts';
+import { templateProblem } from '../core/template.ts';
 import { checksumsSent, logLevels } from './config.ts';
-import { durationPattern, parseDuration } from './units.ts';
+import { ruleSchema } from './rule-schema.ts';
+import { duration, text } from './values.ts';
 
 /** Keys of the contract that this version cannot honour yet: refused by name rather than as a typing error. */
-export const plannedKeys: readonly string[] = [
-  'acl',
-  'bucket-key-enabled',
-  'expires',
-  'max-delete',
-  'object-lock',
-  'sse',
-  'sse-c-key',
-  'sse-kms-key-id',
-  'when',
-];
+export const plannedKeys: readonly string[] = ['key', 'max-delete', 'when'];
 const deleteModesSupported = ['keep'] as const satisfies readonly DeleteMode[];
 const plannedValues = (deleteModes as readonly string[]).filter((mode) => mode !== 'keep');
 
@@ -32,20 +22,6 @@ function oneOf<const Values extends readonly [string, ...string[]]>(values: Valu
         : undefined,
   });
 }
-
-const durationHelp = 'is not a duration; write a number with a unit, such as 500ms, 2s, 1h or 1h30m';
-const duration = () =>
-  z
-    .string({ error: ({ input }) => (typeof input === 'number' ? durationHelp : undefined) })
-    .regex(durationPattern, durationHelp)
-    .refine((text) => !durationPattern.test(text) || parseDuration(text) !== undefined, 'is too long');
-
-const text = () =>
-  z
-    .string()
-    .min(1, 'is empty; give it a value or remove the key')
-    // oxlint-disable-next-line no-control-regex
-    .regex(/^[^\u0000-\u001f\u007f]*$/, 'has a control character; remove it');
 
 const path = () =>
   text().refine(
@@ -194,80 +170,6 @@ export const destinationSchema = z.strictObject({
   ),
 });
 
-const tagValue = z
-  .string({
-    error: ({ input }) =>
-      typeof input === 'number' || typeof input === 'boolean'
-        ? `is a ${typeof input}; put it in quotes`
-        : undefined,
-  })
-  .max(256, 'is longer than 256 characters, the limit of S3')
-  .superRefine((value, context) => {
-    const problem =
-      templateProblem(value, tagTemplates) ?? charactersProblem(value.replaceAll(/\{[^{}]*\}/g, ''));
-    if (problem) context.addIssue(problem);
-  });
-
-// The alphabet that S3 documents for tags.
-function charactersProblem(text: string): string | undefined {
-  const bad = /[^\p{L}\p{Z}\p{N}+\-=._:/@]/u.exec(text)?.[0];
-  if (bad === undefined) return undefined;
-  return `has ${JSON.stringify(bad)} in it; S3 allows letters, digits, spaces and + - = . _ : / @ in tags`;
-}
-
-const tagKey = z.string().superRefine((key, context) => {
-  const problem =
-    key === ''
-      ? 'is empty; give the tag a name'
-      : key.length > 128
-        ? 'is longer than 128 characters, the limit of S3'
-        : /^aws:/i.test(key)
-          ? 'begins with aws:, which is reserved; choose another name'
-          : charactersProblem(key);
-  if (problem) context.addIssue(problem);
-});
-
-// Names under which the daemon itself stores times and modes.
-const ownMetadata = ['mtime', 'mode', 'uid', 'gid'];
-
-const metadataKey = z.string().superRefine((key, context) => {
-  if (!/^[a-z0-9!#$%&'*+.^_`|~-]+$/i.test(key)) {
-    context.addIssue('is not a name for metadata; use letters, digits, "-" and "_" without x-amz-meta-');
-  } else if (/^x-amz-/i.test(key)) {
-    context.addIssue('begins with x-amz-, which is added by itself; remove it');
-  } else if (ownMetadata.includes(key.toLowerCase())) {
-    context.addIssue('is written by s3syncd itself; choose another name');
-  }
-});
-
-const headerText = () =>
-  text()
-    .regex(/^[\x20-\x7e]*$/, 'has a character that no header can hold; use ASCII')
-    .max(1024, 'is longer than 1,024 characters');
-
-/** One entry of `rules`. */
-const ruleSchema = z.strictObject({
-  match: text().describe(
-    'Glob over the path within the folder: "*" stays within a directory, "**" crosses them, "{a,b}" is either.',
-  ),
-  'storage-class': oneOf(storageClasses).optional().describe('Storage class of the object.'),
-  tags: z
-    .record(tagKey, tagValue)
-    .optional()
-    .describe(
-      'Tags of the object, at most 10. Values may hold {ext}, {name}, {path}, {dir}, {host}, {folder} and {mtime:yyyy|MM|dd|HH}.',
-    ),
-  metadata: z
-    .record(metadataKey, headerText())
-    .optional()
-    .describe('User metadata (x-amz-meta-…), at most 2 KiB.'),
-  'content-type': headerText().optional().describe('Content-Type. Default: by the name of the file.'),
-  'content-encoding': headerText().optional().describe('Content-Encoding. The file is not transformed.'),
-  'content-disposition': headerText().optional().describe('Content-Disposition.'),
-  'content-language': headerText().optional().describe('Content-Language.'),
-  'cache-control': headerText().optional().describe('Cache-Control.'),
-});
-
 const destinationName = () =>
   z.string({
     error: ({ input }) =>
@@ -352,4 +254,3 @@ export const configSchema = z
 
 export type DestinationInput = z.output<typeof destinationSchema>;
 export type FolderInput = z.output<typeof folderSchema>;
-export type RuleInput = z.output<typeof ruleSchema>;

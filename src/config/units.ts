@@ -1,4 +1,4 @@
-// Durations and sizes as people write them: a number never comes without its unit.
+// Durations, sizes and times as people write them: a number never comes without its unit.
 
 const durationUnits: readonly (readonly [unit: string, ms: number])[] = [
   ['d', 86_400_000],
@@ -36,7 +36,7 @@ export function formatDuration(ms: number): string {
 const sizeUnits = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
 
 /** `64MiB`: a whole number and a power of 1024. MB is refused: it means a million bytes to some and 1024² to others. */
-const sizePattern = /^\d+(B|KiB|MiB|GiB|TiB)$/;
+export const sizePattern = /^\d+(B|KiB|MiB|GiB|TiB)$/;
 
 /** Bytes of `64MiB`; undefined when the text is not a size. */
 export function parseSize(text: string): number | undefined {
@@ -57,4 +57,18 @@ export function formatSize(bytes: number): string {
     exponent++;
   }
   return `${count}${sizeUnits[exponent]}`;
+}
+
+/** `2027-01-31`, which is midnight in UTC, or a time with its zone: `2027-01-31T12:00:00Z`, `2027-01-31T12:00+02:00`. */
+export const momentPattern = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2}))?$/;
+
+/** Milliseconds since 1970 of a time; undefined when the text is none, or names a day that no calendar has. */
+export function parseMoment(text: string): number | undefined {
+  if (!momentPattern.test(text)) return undefined;
+  const day = text.slice(0, 10);
+  // Date.parse takes 2027-02-30 for the 2nd of March.
+  const midnight = new Date(day);
+  if (Number.isNaN(midnight.getTime()) || midnight.toISOString().slice(0, 10) !== day) return undefined;
+  const ms = Date.parse(text);
+  return Number.isNaN(ms) ? undefined : ms;
 }

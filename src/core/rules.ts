@@ -1,50 +1,23 @@
-// Rules: what an object is besides its bytes. Every rule that matches applies, later ones win field by field; tags and
-// metadata are merged key by key.
+// Rules: what an object is besides its bytes. Every rule that matches applies, later ones win field by field. Tags,
+// metadata and object lock are merged key by key; encryption and access are one field each, whatever their keys in the
+// config, because half of an earlier rule's would contradict the later one.
 import mime from 'mime';
 import picomatch from 'picomatch';
+import type { ObjectDescription } from './description.ts';
 import type { FileState } from './file.ts';
 import { directoryOf, nameOf } from './key.ts';
 import { fillTemplate, tagTemplates } from './template.ts';
 import type { TagTemplate } from './template.ts';
 
-export const storageClasses = [
-  'STANDARD',
-  'REDUCED_REDUNDANCY',
-  'STANDARD_IA',
-  'ONEZONE_IA',
-  'INTELLIGENT_TIERING',
-  'GLACIER',
-  'DEEP_ARCHIVE',
-  'GLACIER_IR',
-  'EXPRESS_ONEZONE',
-] as const;
-type StorageClass = (typeof storageClasses)[number];
-
-/** One rule of the config: which paths, and what their objects get. */
-export interface Rule {
+/** One rule of the config: which files, and what their objects get. What is absent matches every file. */
+export interface Rule extends Partial<ObjectDescription> {
   /** Glob over the path, picomatch syntax; `*` does not cross `/`. */
   readonly match: string;
-  readonly storageClass?: StorageClass;
-  /** Values may hold the templates of `tagTemplates`. */
-  readonly tags?: Readonly<Record<string, string>>;
-  readonly metadata?: Readonly<Record<string, string>>;
-  readonly contentType?: string;
-  readonly contentEncoding?: string;
-  readonly contentDisposition?: string;
-  readonly contentLanguage?: string;
-  readonly cacheControl?: string;
-}
-
-/** What a PUT says about the object besides its bytes. */
-export interface ObjectDescription {
-  readonly storageClass?: StorageClass;
-  readonly tags: Readonly<Record<string, string>>;
-  readonly metadata: Readonly<Record<string, string>>;
-  readonly contentType?: string;
-  readonly contentEncoding?: string;
-  readonly contentDisposition?: string;
-  readonly contentLanguage?: string;
-  readonly cacheControl?: string;
+  readonly largerThanBytes?: number;
+  readonly smallerThanBytes?: number;
+  /** By mtime, at the time of the upload. */
+  readonly olderThanMs?: number;
+  readonly newerThanMs?: number;
 }
 
 /** Where a description is made: the values of `{host}` and `{folder}`. */
@@ -53,8 +26,13 @@ export interface RuleContext {
   readonly folder: string;
 }
 
-/** Describes the object of a file. Pure: the same path, file and rules give the same description. */
-export type Describe = (path: string, file: Pick<FileState, 'mtimeNs'>) => ObjectDescription;
+type DescribedFile = Pick<FileState, 'mtimeNs' | 'size'>;
+
+/**
+ * Describes the object of a file. Pure: the same path, file, rules and time give the same description.
+ * @param nowMs when the file is uploaded: the age of a file is judged then, and not again when it has grown older
+ */
+export type Describe = (path: string, file: DescribedFile, nowMs: number) => ObjectDescription;
 
 /** S3 counts tag values in UTF-16 code units, as JavaScript does. */
 const tagValueMax = 256;
@@ -77,27 +55,63 @@ export function globProblem(glob: string): string | undefined {
   }
 }
 
+/** True for a rule that says nothing of which files it is for. */
+export function matchesAll(rule: Rule): boolean {
+  const { match, largerThanBytes, smallerThanBytes, olderThanMs, newerThanMs } = rule;
+  const limits = [largerThanBytes, smallerThanBytes, olderThanMs, newerThanMs];
+  return (match === '**' || match === '**/*') && limits.every((limit) => limit === undefined);
+}
+
+/** Every key of SSE-C that the rules name, each once: an object can only be looked at with its own. */
+export function customerKeys(rules: readonly Rule[]): string[] {
+  const keys = rules.flatMap(({ encryption }) => (encryption?.sse === 'customer' ? [encryption.key] : []));
+  return [...new Set(keys)];
+}
+
 /** Compiles rules once, for any number of files. */
 export function compileRules(rules: readonly Rule[], context: RuleContext): Describe {
-  const compiled = rules.map((rule) => ({ rule, matches: picomatch(rule.match, globOptions) }));
-  return (path, file) => {
+  const compiled = rules.map(compileRule);
+  return (path, file, nowMs) => {
+    const ageMs = nowMs - Number(file.mtimeNs / 1_000_000n);
     const description: Writable<ObjectDescription> = {
       tags: {},
       metadata: {},
       contentType: contentTypeOf(path),
     };
-    const tags: Record<string, string> = {};
-    const metadata: Record<string, string> = {};
-    for (const { rule, matches } of compiled) {
-      if (!matches(path)) continue;
-      const { match: _, tags: ruleTags, metadata: ruleMetadata, ...fields } = rule;
+    for (const { matches, fields } of compiled) {
+      if (!matches(path, file.size, ageMs)) continue;
+      const { tags, metadata, objectLock } = description;
       Object.assign(description, fields);
-      Object.assign(tags, ruleTags);
-      Object.assign(metadata, ruleMetadata);
+      description.tags = { ...tags, ...fields.tags };
+      description.metadata = { ...metadata, ...fields.metadata };
+      if (objectLock && fields.objectLock) description.objectLock = { ...objectLock, ...fields.objectLock };
     }
-    for (const [key, value] of Object.entries(tags)) tags[key] = tagValue(value, path, file, context);
-    return { ...description, tags, metadata };
+    const tags = Object.entries(description.tags).map(([key, value]): [string, string] => [
+      key,
+      tagValue(value, path, file, context),
+    ]);
+    return { ...description, tags: Object.fromEntries(tags) };
   };
+}
+
+/** A file from the future, by its mtime, is as new as can be. */
+function compileRule(rule: Rule) {
+  const {
+    match,
+    largerThanBytes = -1,
+    smallerThanBytes = Infinity,
+    olderThanMs = -Infinity,
+    newerThanMs = Infinity,
+    ...fields
+  } = rule;
+  const matchesPath = picomatch(match, globOptions);
+  const matches = (path: string, size: number, ageMs: number): boolean =>
+    size > largerThanBytes &&
+    size < smallerThanBytes &&
+    ageMs > olderThanMs &&
+    ageMs < newerThanMs &&
+    matchesPath(path);
+  return { matches, fields };
 }
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
@@ -128,6 +142,9 @@ const templateValues: Readonly<
 > = {
   path: (path) => path,
   dir: directoryOf,
+  'dir:1': (path) => directoryAt(path, 1),
+  'dir:2': (path) => directoryAt(path, 2),
+  'dir:3': (path) => directoryAt(path, 3),
   name: nameOf,
   ext: (path) => extensionOf(nameOf(path)),
   host: (_path, _file, context) => context.host,
@@ -137,6 +154,11 @@ const templateValues: Readonly<
   'mtime:dd': (_, file) => utc(file).slice(8, 10),
   'mtime:HH': (_, file) => utc(file).slice(11, 13),
 };
+
+/** The n-th directory of a path, from the folder down; empty when it does not lie that deep. */
+function directoryAt(path: string, n: number): string {
+  return directoryOf(path).split('/')[n - 1] ?? '';
+}
 
 /** `gz` of `a.tar.gz`; empty for `Makefile` and `.profile`. Upper and lower case stay as they are. */
 function extensionOf(name: string): string {

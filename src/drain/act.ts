@@ -114,6 +114,8 @@ async function bringInLine(
         };
       case 'too-large':
         return blocked('too-large', facts.local);
+      case 'unfit':
+        return stuck('failed', result.reason, facts.local, result.message);
       case 'cannot-enforce':
         return blocked('store-cannot-enforce', facts.local);
       case 'busy':

@@ -2,9 +2,9 @@
 import type { FolderConfig } from '../config/config.ts';
 import type { Capabilities } from '../core/capabilities.ts';
 import type { Judgement } from '../core/decide.ts';
+import type { ObjectDescription } from '../core/description.ts';
 import type { FileState } from '../core/file.ts';
 import type { ChecksumAlgorithm } from '../core/object.ts';
-import type { ObjectDescription } from '../core/rules.ts';
 import type { Destination } from '../transfer/destination.ts';
 import type { Root } from '../transfer/open.ts';
 import type { Selection } from '../watch/selection.ts';
@@ -25,6 +25,7 @@ export interface Route {
   siblings: readonly { readonly routeId: number; readonly prefix: string }[];
   readonly judgement: Judgement;
   readonly checksum: ChecksumAlgorithm | 'none';
+  /** For an upload that begins now. */
   readonly describe: (path: string, file: FileState) => ObjectDescription;
   /** True when the policy asks S3 to enforce conditions, which not every store does. */
   readonly needsConditions: boolean;

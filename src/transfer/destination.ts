@@ -1,8 +1,8 @@
 // The one interface between the drain and a store. Expected outcomes of a write are data; everything else is thrown as
 // a `Failure`, classified where it happened.
 import type { Readable } from 'node:stream';
+import type { ObjectDescription } from '../core/description.ts';
 import type { Checksum, Precondition, Remote } from '../core/object.ts';
-import type { ObjectDescription } from '../core/rules.ts';
 
 export type WriteResult =
   | { readonly kind: 'written'; readonly etag: string; readonly versionId?: string }
@@ -33,6 +33,8 @@ export interface StoredPart extends WrittenPart {
 export interface UploadHandle {
   readonly key: string;
   readonly uploadId: string;
+  /** Of SSE-C, with which it was begun: every part has to bring it. */
+  readonly customerKey?: string;
 }
 
 export interface BegunUpload extends UploadHandle {

@@ -10,6 +10,7 @@ import http from 'node:http';
 import https from 'node:https';
 import type { PutObjectCommandInput, S3Client } from '@aws-sdk/client-s3';
 import { SignatureV4 } from '@smithy/signature-v4';
+import { describeHeaders } from './describe.ts';
 import type { WriteResult } from './destination.ts';
 
 export type Agents = Readonly<{ 'http:': http.Agent; 'https:': https.Agent }>;
@@ -179,15 +180,8 @@ function answerOf({ statusCode, headers }: http.IncomingMessage): LeanAnswer {
   };
 }
 
-/** The request headers of the members of PutObject that we use. */
+/** The headers of those members that say nothing of the object. */
 const headerOf = {
-  CacheControl: 'cache-control',
-  ContentDisposition: 'content-disposition',
-  ContentEncoding: 'content-encoding',
-  ContentLanguage: 'content-language',
-  ContentType: 'content-type',
-  StorageClass: 'x-amz-storage-class',
-  Tagging: 'x-amz-tagging',
   IfNoneMatch: 'if-none-match',
   IfMatch: 'if-match',
   ChecksumCRC32: 'x-amz-checksum-crc32',
@@ -196,12 +190,11 @@ const headerOf = {
 } as const;
 
 function objectHeaders(input: PutObjectCommandInput): Record<string, string> {
-  const headers: Record<string, string> = {};
+  const headers = describeHeaders(input);
   for (const [member, header] of Object.entries(headerOf)) {
     const value = input[member as keyof typeof headerOf];
     if (value !== undefined) headers[header] = value;
   }
-  for (const [name, value] of Object.entries(input.Metadata ?? {})) headers[`x-amz-meta-${name}`] = value;
   return headers;
 }
 

@@ -1,7 +1,7 @@
 // What a file's times and owner look like as object metadata, in rclone's names and forms, so that rclone restores them.
+import type { ObjectDescription } from '../core/description.ts';
 import type { FileState } from '../core/file.ts';
 import type { Preservable } from '../core/policy.ts';
-import type { ObjectDescription } from '../core/rules.ts';
 
 /** Seconds since 1970 with a nanosecond fraction, as rclone writes x-amz-meta-mtime: `1732390000.123456789`. */
 export function mtimeToMetadata(mtimeNs: bigint): string {

@@ -1,8 +1,8 @@
 // Asks a store what it does instead of believing its name: many answer 200 to a condition that they ignore. One scratch
 // key under the prefix, always the same, removed afterwards where that is allowed.
 import type { Capabilities } from '../core/capabilities.ts';
+import type { ObjectDescription } from '../core/description.ts';
 import { Failure, unlessDenied } from '../core/failure.ts';
-import type { ObjectDescription } from '../core/rules.ts';
 import { checksumOf } from './checksum.ts';
 import type { Destination, WriteResult } from './destination.ts';
 import type { S3Destination } from './s3.ts';

@@ -22,9 +22,9 @@ import {
   type S3ClientConfig,
 } from '@aws-sdk/client-s3';
 import type { DestinationConfig } from '../config/config.ts';
+import type { ObjectDescription } from '../core/description.ts';
 import { Failure } from '../core/failure.ts';
 import { checksumAlgorithms, type Checksum, type Precondition, type Remote } from '../core/object.ts';
-import type { ObjectDescription } from '../core/rules.ts';
 import type {
   BegunUpload,
   Body,
@@ -36,6 +36,7 @@ import type {
   WrittenPart,
 } from './destination.ts';
 import { classify, codeOf, statusOf, triesOf } from './classify.ts';
+import { customerKeyInput, describe } from './describe.ts';
 import { installLeanPut, leanPutOf, socketTimeoutMs, type Agents } from './lean-put.ts';
 import { mtimeFromMetadata } from './metadata.ts';
 
@@ -82,12 +83,16 @@ export class S3Destination implements Destination {
   readonly #client: S3Client;
   readonly #common: { Bucket: string; ExpectedBucketOwner?: string; RequestPayer?: 'requester' };
   readonly #endpoint: string;
+  /** With which an object can be looked at: the keys of SSE-C in the order to try, then none. */
+  readonly #customerKeys: readonly (string | undefined)[];
   /** Some stores take If-Match only without the quotes that S3 sends; the probe tells. */
   ifMatchQuoted = true;
 
-  constructor(config: DestinationConfig, client: S3Client) {
+  /** @param customerKeys every key of SSE-C that the objects may be encrypted with */
+  constructor(config: DestinationConfig, client: S3Client, customerKeys: readonly string[] = []) {
     this.name = config.name;
     this.#client = client;
+    this.#customerKeys = [...customerKeys, undefined];
     this.#endpoint = config.endpoint ?? `AWS ${config.region ?? ''}`.trim();
     this.#common = {
       Bucket: config.bucket,
@@ -108,7 +113,7 @@ export class S3Destination implements Destination {
       Key: key,
       Body: body.kind === 'bytes' ? body.bytes : body.open(),
       ContentLength: body.kind === 'bytes' ? body.bytes.length : body.size,
-      ...describe(description),
+      ...describe(description, Date.now()),
       ...checksumInput(checksum),
       ...this.#condition(precondition),
     });
@@ -130,19 +135,33 @@ export class S3Destination implements Destination {
   }
 
   async head(key: string): Promise<Remote> {
-    try {
-      const command = new HeadObjectCommand({
+    const head = await this.#head(key);
+    if (!head) return { kind: 'absent' };
+    if (!head.ETag) throw this.#unusable('HeadObject', key, 'no ETag');
+    return { kind: 'object', object: objectFromHead(head) };
+  }
+
+  /** Undefined when there is no object. */
+  async #head(key: string): Promise<HeadObjectCommandOutput | undefined> {
+    const command = (customerKey: string | undefined) =>
+      new HeadObjectCommand({
         ...this.#common,
         Key: key,
         ChecksumMode: ChecksumMode.ENABLED,
+        ...(customerKey !== undefined && customerKeyInput(customerKey)),
       });
-      const head = await this.#count('HeadObject', this.#client.send(command));
-      if (head.ETag) return { kind: 'object', object: objectFromHead(head) };
-    } catch (error) {
-      if (statusOf(error) === 404 && codeOf(error) !== 'NoSuchBucket') return { kind: 'absent' };
-      throw this.#failure('HeadObject', key, error);
+    for (const [index, customerKey] of this.#customerKeys.entries()) {
+      try {
+        return await this.#count('HeadObject', this.#client.send(command(customerKey)));
+      } catch (error) {
+        const status = statusOf(error);
+        if (status === 404 && codeOf(error) !== 'NoSuchBucket') return undefined;
+        // 400: it has no key, or needs one. 403: it has another one.
+        const isLast = index === this.#customerKeys.length - 1;
+        if (isLast || (status !== 400 && status !== 403)) throw this.#failure('HeadObject', key, error);
+      }
     }
-    throw this.#unusable('HeadObject', key, 'no ETag');
+    assert.fail('the last try returns or throws');
   }
 
   async *list(prefix: string, signal: AbortSignal): AsyncIterable<readonly ListedKey[]> {
@@ -177,7 +196,7 @@ export class S3Destination implements Destination {
     const command = new CreateMultipartUploadCommand({
       ...this.#common,
       Key: key,
-      ...describe(description),
+      ...describe(description, Date.now()),
     });
     const { UploadId, $metadata } = await this.#send('CreateMultipartUpload', key, () =>
       this.#client.send(command),
@@ -212,6 +231,7 @@ export class S3Destination implements Destination {
       PartNumber: partNumber,
       Body: bytes,
       ContentLength: bytes.length,
+      ...(upload.customerKey !== undefined && customerKeyInput(upload.customerKey)),
       ...checksumInput(checksum),
     });
     const { ETag } = await this.#send('UploadPart', upload.key, () =>
@@ -290,9 +310,7 @@ export class S3Destination implements Destination {
   }
 
   async tagCount(key: string): Promise<number> {
-    const command = new HeadObjectCommand({ ...this.#common, Key: key });
-    const head = await this.#send('HeadObject', key, () => this.#client.send(command));
-    return head.TagCount ?? 0;
+    return (await this.#head(key))?.TagCount ?? 0;
   }
 
   #condition(precondition: Precondition): { IfNoneMatch?: '*'; IfMatch?: string } {
@@ -444,20 +462,6 @@ function credentialsConfig(config: DestinationConfig): Pick<S3ClientConfig, 'cre
       });
       return assume();
     },
-  };
-}
-
-function describe(description: ObjectDescription): Partial<PutObjectCommandInput> {
-  const tagging = new URLSearchParams({ ...description.tags }).toString();
-  return {
-    Metadata: { ...description.metadata },
-    ...(tagging !== '' && { Tagging: tagging }),
-    ...(description.storageClass && { StorageClass: description.storageClass }),
-    ...(description.contentType && { ContentType: description.contentType }),
-    ...(description.contentEncoding && { ContentEncoding: description.contentEncoding }),
-    ...(description.contentDisposition && { ContentDisposition: description.contentDisposition }),
-    ...(description.contentLanguage && { ContentLanguage: description.contentLanguage }),
-    ...(description.cacheControl && { CacheControl: description.cacheControl }),
   };
 }
 

@@ -3,11 +3,11 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { Capabilities } from '../core/capabilities.ts';
+import { unfitness, type ObjectDescription, type Unfit } from '../core/description.ts';
 import { Failure, unlessDenied } from '../core/failure.ts';
 import { sameFingerprint, type FileState } from '../core/file.ts';
 import type { Checksum, ChecksumAlgorithm, Precondition } from '../core/object.ts';
-import type { ObjectDescription } from '../core/rules.ts';
-import { checksumOf, compositeOf, digester } from './checksum.ts';
+import { checksumLike, checksumOf, compositeOf, digester } from './checksum.ts';
 import type { Destination, UploadHandle, WriteResult, WrittenPart } from './destination.ts';
 import type { ByteBudget } from './limits.ts';
 import { openFile, pieces, readAll, readFully, type OpenFile, type Root } from './open.ts';
@@ -70,6 +70,7 @@ export type UploadResult =
   | { readonly kind: 'uncertain' }
   | { readonly kind: 'interrupted' }
   | { readonly kind: 'too-large' }
+  | ({ readonly kind: 'unfit' } & Unfit)
   /** The store would ignore the precondition for a file of this size. */
   | { readonly kind: 'cannot-enforce' };
 
@@ -79,15 +80,25 @@ export async function upload(request: UploadRequest): Promise<UploadResult> {
   if (!file) return { kind: 'vanished' };
   const { size } = file.state;
   if (size > objectSizeMax) return { kind: 'too-large' };
+  const description = request.describe(file.state);
+  const checksum = description.checksum ?? request.checksum;
+  const unfit = unfitness(description, checksum);
+  if (unfit) return { kind: 'unfit', ...unfit };
+  const described = { ...request, description, checksum };
   // Awaited here, because the file is closed when this function ends.
-  if (size <= singlePutMax) return await putSmall(request, file);
+  if (size <= singlePutMax) return await putSmall(described, file);
   if (request.precondition.kind === 'none' || request.capabilities?.completeIfAbsent !== false) {
-    return await putInParts(request, file);
+    return await putInParts(described, file);
   }
-  return size <= singlePutLimit ? await putStreamed(request, file) : { kind: 'cannot-enforce' };
+  return size <= singlePutLimit ? await putStreamed(described, file) : { kind: 'cannot-enforce' };
 }
 
-async function putSmall(request: UploadRequest, file: OpenFile): Promise<UploadResult> {
+/** A request for what has become one object: `checksum` is what the rules have it. */
+interface DescribedRequest extends UploadRequest {
+  readonly description: ObjectDescription;
+}
+
+async function putSmall(request: DescribedRequest, file: OpenFile): Promise<UploadResult> {
   using _budget = await request.budget.acquire(file.state.size);
   const bytes = await readAll(file);
   if (!bytes || !file.unchanged()) return { kind: 'changed' };
@@ -95,7 +106,7 @@ async function putSmall(request: UploadRequest, file: OpenFile): Promise<UploadR
   const result = await request.destination.put(
     request.key,
     { kind: 'bytes', bytes },
-    request.describe(file.state),
+    request.description,
     request.checksum === 'none' ? undefined : checksum,
     request.precondition,
   );
@@ -104,9 +115,10 @@ async function putSmall(request: UploadRequest, file: OpenFile): Promise<UploadR
 }
 
 /** The last piece leaves only after the fence, so that a torn read ends as an incomplete body, which S3 drops. */
-async function putStreamed(request: UploadRequest, file: OpenFile): Promise<UploadResult> {
+async function putStreamed(request: DescribedRequest, file: OpenFile): Promise<UploadResult> {
   const { size } = file.state;
-  const digest = digester(algorithmOf(request));
+  const algorithm = algorithmOf(request);
+  const digest = digester(algorithm);
   const torn = new AbortController();
   // An error of the stream alone leaves the request waiting for the rest, until the socket's timeout.
   const tear = (message: string) => {
@@ -130,10 +142,11 @@ async function putStreamed(request: UploadRequest, file: OpenFile): Promise<Uplo
   const open = () => Readable.from(fenced(), { objectMode: false }).on('error', () => undefined);
   const body = { kind: 'stream' as const, size, open, abandoned: torn.signal };
   try {
-    const { destination, key, precondition, describe } = request;
-    const result = await destination.put(key, body, describe(file.state), undefined, precondition);
+    const { destination, key, precondition, description } = request;
+    // S3 locks only what comes with a checksum, and it comes before the body: that file is read twice.
+    const sent = description.objectLock && (await checksumLike({ algorithm, value: '' }, pieces(file)));
+    const result = await destination.put(key, body, description, sent, precondition);
     if (result.kind !== 'written') return result;
-    const algorithm = algorithmOf(request);
     const checksum = { algorithm, value: (await digest.digest()).toString('base64') };
     return { ...result, file: file.state, checksum };
   } catch (error) {
@@ -148,13 +161,12 @@ const partsInFlight = 4;
 /** How long confirmed parts may wait to be recorded: a crash repeats at most what this second confirmed. */
 const recordPartsEveryMs = 1_000;
 
-async function putInParts(request: UploadRequest, file: OpenFile): Promise<UploadResult> {
-  const { destination, key, memory, precondition } = request;
-  const description = request.describe(file.state);
+async function putInParts(request: DescribedRequest, file: OpenFile): Promise<UploadResult> {
+  const { destination, key, memory, precondition, description } = request;
   const identity: UploadIdentity = {
     file: file.state,
     partSize: partSizeFor(file.state.size),
-    description: digestOf(description),
+    description: digestOf({ ...description, checksum: request.checksum }),
   };
   const begun = await resume(request, identity);
   if (begun === 'uncertain') return { kind: 'uncertain' };
@@ -165,7 +177,7 @@ async function putInParts(request: UploadRequest, file: OpenFile): Promise<Uploa
       return { kind: 'precondition-failed', ownTryMayHaveLanded: false };
     }
   }
-  const handle = begun?.handle ?? (await create(request, identity, description));
+  const handle = begun?.handle ?? (await create(request, identity));
   const abandon = async () => {
     await endUpload(destination, handle);
     memory.end();
@@ -203,9 +215,8 @@ async function putInParts(request: UploadRequest, file: OpenFile): Promise<Uploa
 
 /** Has the store make an upload, and remembers it: that it will be asked first, then which one it is. */
 async function create(
-  { destination, key, memory }: UploadRequest,
+  { destination, key, memory, description }: DescribedRequest,
   identity: UploadIdentity,
-  description: ObjectDescription,
 ): Promise<UploadHandle> {
   const beganMs = Date.now();
   memory.begin({ key, ...identity });
@@ -213,7 +224,7 @@ async function create(
     const { uploadId, retried } = await destination.createUpload(key, description);
     memory.created(uploadId);
     if (retried) await endUnknownUploads(destination, { key, uploadId, beganMs });
-    return { key, uploadId };
+    return { key, uploadId, ...customerKeyOf(description) };
   } catch (error) {
     if (error instanceof Failure && !error.mayHaveLanded) memory.end();
     throw error;
@@ -261,7 +272,7 @@ async function unlessForbidden<T>(answer: Promise<T>): Promise<T | undefined> {
 
 /** Finds the upload to go on with, and which of its parts the store has confirmed. */
 async function resume(
-  request: UploadRequest,
+  request: DescribedRequest,
   identity: UploadIdentity,
 ): Promise<{ handle: UploadHandle; parts: WrittenPart[] } | 'uncertain' | undefined> {
   const { memory, destination, key } = request;
@@ -292,7 +303,7 @@ async function resume(
     const whole = size === partLength(identity.file.size, identity.partSize, partNumber);
     return whole && known !== undefined ? [{ partNumber, etag, checksum: known }] : [];
   });
-  return { handle: begun, parts };
+  return { handle: { ...begun, ...customerKeyOf(request.description) }, parts };
 }
 
 async function sendParts(
@@ -393,6 +404,10 @@ function holds(precondition: Precondition, etag: string | undefined): boolean {
     case 'etag':
       return etag === precondition.etag;
   }
+}
+
+function customerKeyOf({ encryption }: ObjectDescription): Pick<UploadHandle, 'customerKey'> {
+  return encryption?.sse === 'customer' ? { customerKey: encryption.key } : {};
 }
 
 function digestOf(description: ObjectDescription): string {

@@ -62,8 +62,8 @@ describe('a bad config is refused at its place, with what to do', () => {
     ],
     [
       'a planned key',
-      { folder: 'rules:\n  - match: "**"\n    sse: aws:kms' },
-      ['12:9: folders.documents.rules[0].sse: not supported yet; remove it'],
+      { folder: 'rules:\n  - match: "**"\n    key: "{name}"' },
+      ['12:9: folders.documents.rules[0].key: not supported yet; remove it'],
     ],
     [
       'a planned delete mode',
@@ -303,7 +303,7 @@ describe('a bad config is refused at its place, with what to do', () => {
       'a tag with an unknown template',
       { folder: 'rules:\n  - match: "**"\n    tags: {Year: "{mtime:yy}"}' },
       [
-        '12:22: folders.documents.rules[0].tags.Year: "{mtime:yy}" has {mtime:yy} in it, which is not known; known are {ext}, {name}, {path}, {dir}, {host}, {folder}, {mtime:yyyy}, {mtime:MM}, {mtime:dd}, {mtime:HH}',
+        '12:22: folders.documents.rules[0].tags.Year: "{mtime:yy}" has {mtime:yy} in it, which is not known; known are {ext}, {name}, {path}, {dir}, {dir:1}, {dir:2}, {dir:3}, {host}, {folder}, {mtime:yyyy}, {mtime:MM}, {mtime:dd}, {mtime:HH}',
       ],
     ],
     [
@@ -902,7 +902,7 @@ describe('warnings', () => {
       configWith({
         folder: `rules: [{match: "*.a", tags: {${'abcdef'.replaceAll(/./g, '$&: x, ')}}}, {match: "*.b", tags: {${'ghijkl'.replaceAll(/./g, '$&: x, ')}}}]`,
       }),
-      '10:5: folders.documents.rules: have 12 tags in all; S3 refuses an object with more than 10, so no file may match that many',
+      '10:5: folders.documents.rules: have 12 tags in all; S3 refuses an object with more than 10, and a file that gets that many fails',
     ],
   ])('%s', (_, text, warning) => {
     expect(problemsOf(text)).toEqual([]);

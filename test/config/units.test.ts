@@ -1,7 +1,7 @@
 import { assert, maxSafeNat, property } from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { didYouMean } from '../../src/config/problem.ts';
-import { formatDuration, formatSize, parseDuration, parseSize } from '../../src/config/units.ts';
+import { formatDuration, formatSize, parseDuration, parseMoment, parseSize } from '../../src/config/units.ts';
 
 describe('durations', () => {
   test.each([
@@ -42,6 +42,28 @@ describe('sizes', () => {
   test('are read as they are written', () => {
     assert(property(maxSafeNat(), (bytes) => parseSize(formatSize(bytes)) === bytes));
   });
+});
+
+describe('times', () => {
+  test.each([
+    ['2027-01-31', Date.UTC(2027, 0, 31)],
+    ['2028-02-29', Date.UTC(2028, 1, 29)],
+    ['2027-01-31T12:00Z', Date.UTC(2027, 0, 31, 12)],
+    ['2027-01-31T12:00:30Z', Date.UTC(2027, 0, 31, 12, 0, 30)],
+    ['2027-01-31T00:30+02:00', Date.UTC(2027, 0, 30, 22, 30)],
+  ])('%s', (text, ms) => expect(parseMoment(text)).toBe(ms));
+
+  // Without a zone a time means another moment on every host.
+  test.each([
+    '',
+    '2027',
+    '2027-1-31',
+    '31.1.2027',
+    '2027-02-29',
+    '2027-13-01',
+    '2027-01-31T12:00',
+    '2027-01-31T24:30Z',
+  ])('%j is none', (text) => expect(parseMoment(text)).toBeUndefined());
 });
 
 describe('did you mean', () => {

@@ -1,19 +1,26 @@
 import { assert, constantFrom, property, string } from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { compileRules, globProblem } from '../../src/core/rules.ts';
+import { unfitness } from '../../src/core/description.ts';
+import type { ObjectDescription } from '../../src/core/description.ts';
+import { compileRules, customerKeys, globProblem, matchesAll } from '../../src/core/rules.ts';
 import type { Rule } from '../../src/core/rules.ts';
 import { fillTemplate, tagTemplates, templateProblem } from '../../src/core/template.ts';
 
 const context = { host: 'web-1', folder: 'documents' };
-const file = { mtimeNs: BigInt(Date.UTC(2026, 2, 9, 7, 59)) * 1_000_000n };
+const nowMs = Date.UTC(2026, 2, 19, 7, 59);
+const file = { size: 100, mtimeNs: BigInt(Date.UTC(2026, 2, 9, 7, 59)) * 1_000_000n };
 
-function describeObject(path: string, rules: readonly Rule[] = [], mtimeNs = file.mtimeNs) {
-  return compileRules(rules, context)(path, { mtimeNs });
+function describeObject(path: string, rules: readonly Rule[] = [], more: Partial<typeof file> = {}) {
+  return compileRules(rules, context)(path, { ...file, ...more }, nowMs);
 }
 
 /** The value that a template gets for a path. */
 function tag(template: string, path: string, mtimeNs?: bigint): string | undefined {
-  return describeObject(path, [{ match: '**', tags: { T: template } }], mtimeNs).tags['T'];
+  return describeObject(
+    path,
+    [{ match: '**', tags: { T: template } }],
+    mtimeNs === undefined ? {} : { mtimeNs },
+  ).tags['T'];
 }
 
 describe('the content type comes from the name', () => {
@@ -67,6 +74,61 @@ describe('a rule matches', () => {
   });
 });
 
+describe('a rule matches by size and age', () => {
+  const dayMs = 86_400_000;
+  // The file has 100 bytes and is ten days old.
+  test.each<[rule: Partial<Rule>, matches: boolean]>([
+    [{ largerThanBytes: 99 }, true],
+    [{ largerThanBytes: 100 }, false],
+    [{ smallerThanBytes: 101 }, true],
+    [{ smallerThanBytes: 100 }, false],
+    [{ largerThanBytes: 50, smallerThanBytes: 200 }, true],
+    [{ olderThanMs: 9 * dayMs }, true],
+    [{ olderThanMs: 10 * dayMs }, false],
+    [{ newerThanMs: 11 * dayMs }, true],
+    [{ newerThanMs: 10 * dayMs }, false],
+    [{ olderThanMs: 9 * dayMs, newerThanMs: 11 * dayMs }, true],
+    [{ largerThanBytes: 99, olderThanMs: 11 * dayMs }, false],
+    [{ match: '*.log', largerThanBytes: 99 }, false],
+  ])('%j: %s', (rule, matches) => {
+    const rules: Rule[] = [{ match: '**', ...rule, cacheControl: 'yes' }];
+    expect(describeObject('a.txt', rules).cacheControl).toBe(matches ? 'yes' : undefined);
+  });
+
+  test('an empty file is larger than nothing', () => {
+    const empty = { size: 0 };
+    expect(describeObject('a', [{ match: '**', cacheControl: 'yes' }], empty).cacheControl).toBe('yes');
+    expect(
+      describeObject('a', [{ match: '**', largerThanBytes: 0, cacheControl: 'yes' }], empty).cacheControl,
+    ).toBeUndefined();
+  });
+
+  test('a file from the future is new', () => {
+    const future = { mtimeNs: BigInt(nowMs + dayMs) * 1_000_000n };
+    const rules: Rule[] = [
+      { match: '**', newerThanMs: 1, cacheControl: 'new' },
+      { match: '**', olderThanMs: 0, contentLanguage: 'old' },
+    ];
+    const description = describeObject('a', rules, future);
+    expect(description).toMatchObject({ cacheControl: 'new' });
+    expect(description).not.toHaveProperty('contentLanguage');
+  });
+
+  test('as old as it is at the time of the upload', () => {
+    const describeFile = compileRules([{ match: '**', olderThanMs: dayMs, cacheControl: 'old' }], context);
+    const mtimeMs = Number(file.mtimeNs / 1_000_000n);
+    expect(describeFile('a', file, mtimeMs + dayMs).cacheControl).toBeUndefined();
+    expect(describeFile('a', file, mtimeMs + dayMs + 1).cacheControl).toBe('old');
+  });
+
+  test('and is for all files only without any of that', () => {
+    expect(matchesAll({ match: '**' })).toBe(true);
+    expect(matchesAll({ match: '**/*' })).toBe(true);
+    expect(matchesAll({ match: '*' })).toBe(false);
+    expect(matchesAll({ match: '**', olderThanMs: 1 })).toBe(false);
+  });
+});
+
 describe('rules that match', () => {
   test('override each other field by field, the later one last', () => {
     const rules: Rule[] = [
@@ -95,10 +157,48 @@ describe('rules that match', () => {
     });
   });
 
+  test('replace encryption and access as a whole', () => {
+    const rules: Rule[] = [
+      {
+        match: '**',
+        encryption: { sse: 'aws:kms', keyId: 'alias/a', bucketKey: true },
+        access: { kind: 'grants', grants: { read: ['id=a'] } },
+      },
+      { match: '*.log', encryption: { sse: 'AES256' }, access: { kind: 'canned', acl: 'private' } },
+    ];
+    expect(describeObject('a.log', rules)).toMatchObject({
+      encryption: { sse: 'AES256' },
+      access: { kind: 'canned', acl: 'private' },
+    });
+    expect(describeObject('a.log', rules).encryption).not.toHaveProperty('keyId');
+  });
+
+  test('merge retention and legal hold', () => {
+    const retention = { mode: 'GOVERNANCE', until: { kind: 'after', durationMs: 1 } } as const;
+    const rules: Rule[] = [
+      { match: '**', objectLock: { retention, legalHold: true } },
+      { match: '*.log', objectLock: { legalHold: false } },
+    ];
+    expect(describeObject('a.txt', rules).objectLock).toEqual({ retention, legalHold: true });
+    expect(describeObject('a.log', rules).objectLock).toEqual({ retention, legalHold: false });
+  });
+
+  test('name every key of SSE-C once', () => {
+    const encryption = (key: string) => ({ encryption: { sse: 'customer', key } as const });
+    expect(
+      customerKeys([
+        { match: 'a', ...encryption('x') },
+        { match: 'b', encryption: { sse: 'AES256' } },
+        { match: 'c', ...encryption('y') },
+        { match: 'd', ...encryption('x') },
+      ]),
+    ).toEqual(['x', 'y']);
+  });
+
   test('leave no trace of one file in the next', () => {
     const describeFile = compileRules([{ match: 'a', tags: { A: '1' } }], context);
-    describeFile('a', file);
-    expect(describeFile('b', file).tags).toEqual({});
+    describeFile('a', file, nowMs);
+    expect(describeFile('b', file, nowMs).tags).toEqual({});
   });
 });
 
@@ -113,6 +213,9 @@ describe('templates of tags', () => {
     ['{path}', 'a/b.txt', 'a/b.txt'],
     ['{dir}', 'a/b/c.txt', 'a/b'],
     ['{dir}', 'c.txt', ''],
+    ['{dir:1}/{dir:2}/{dir:3}', 'a/b/c/d/e.txt', 'a/b/c'],
+    ['{dir:1}/{dir:2}', 'a/e.txt', 'a/'],
+    ['{dir:1}', 'e.txt', ''],
     ['{host}:{folder}', 'a', 'web-1:documents'],
     ['{mtime:yyyy}-{mtime:MM}-{mtime:dd}T{mtime:HH}', 'a', '2026-03-09T07'],
     ['plain', 'a', 'plain'],
@@ -149,6 +252,29 @@ describe('templates of tags', () => {
       property(template, string({ unit: 'binary', minLength: 1, maxLength: 300 }), (template, name) => {
         expect(tag(template, name.replaceAll('/', '_'))).toMatch(/^[\p{L}\p{Z}\p{N}+\-=._:/@]{0,256}$/u);
       }),
+    );
+  });
+});
+
+describe('a description is unfit', () => {
+  const tags = (count: number) =>
+    Object.fromEntries(Array.from({ length: count }, (_, index) => [`k${index}`, '']));
+  test.each<
+    [what: string, description: Partial<ObjectDescription>, checksum: 'crc32' | 'none', reason?: string]
+  >([
+    ['ten tags', { tags: tags(10) }, 'crc32'],
+    ['eleven tags', { tags: tags(11) }, 'crc32', 'too-many-tags'],
+    ['2 KiB of metadata', { metadata: { ab: 'x'.repeat(2046) } }, 'none'],
+    ['a byte more', { metadata: { abc: 'x'.repeat(2046) } }, 'none', 'metadata-too-large'],
+    ['a lock', { objectLock: { legalHold: true } }, 'crc32'],
+    ['a lock without a checksum', { objectLock: { legalHold: true } }, 'none', 'lock-without-checksum'],
+  ])('%s', (_, description, checksum, reason) => {
+    expect(unfitness({ tags: {}, metadata: {}, ...description }, checksum)?.reason).toBe(reason);
+  });
+
+  test('in words that say which tags there are', () => {
+    expect(unfitness({ tags: tags(11), metadata: {} }, 'crc32')?.message).toMatch(
+      /11 tags \(k0, k1, .*, k10\)/,
     );
   });
 });

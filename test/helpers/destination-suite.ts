@@ -1,8 +1,8 @@
 // What every Destination must do, whatever store is behind it.
 import { Readable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
+import type { ObjectDescription } from '../../src/core/description.ts';
 import type { Precondition } from '../../src/core/object.ts';
-import type { ObjectDescription } from '../../src/core/rules.ts';
 import { checksumOf } from '../../src/transfer/checksum.ts';
 import type { Body, Destination } from '../../src/transfer/destination.ts';
 import { absent, ifMatch, none } from './given.ts';

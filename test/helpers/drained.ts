@@ -87,7 +87,7 @@ export class DrainedFolder {
       siblings: [],
       judgement: { policy, compare, toleranceMs: 2_000 },
       checksum: config.checksum,
-      describe: (filePath, file) => describeFile(describe(filePath, file), file, []),
+      describe: (filePath, file) => describeFile(describe(filePath, file, Date.now()), file, []),
       needsConditions: policy !== 'overwrite',
       unsafeEmulation,
       emulates: false,
