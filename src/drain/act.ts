@@ -11,7 +11,7 @@ import { comparableChecksum, type Remote } from '../core/object.ts';
 import { backoffMs } from '../core/schedule.ts';
 import type { Claim, Completion, Journal } from '../journal/journal.ts';
 import type { ByteBudget } from '../transfer/limits.ts';
-import { likelyPartSize } from '../transfer/part-size.ts';
+import { likelyPartSize, singlePutMax } from '../transfer/part-size.ts';
 import { endUpload, upload, type UploadMemory, type UploadResult } from '../transfer/upload.ts';
 import { firstFacts, resolve, type Subject } from './look.ts';
 import type { Route } from './route.ts';
@@ -91,7 +91,10 @@ async function bringInLine(
     const resolved = await resolve(route, subject, facts);
     if (resolved.kind === 'changed') return lookAgain(route, claim, 'changed while it was read');
     facts = resolved.facts;
-    if (resolved.action.kind !== 'upload') return finish(resolved.action, facts);
+    if (resolved.action.kind !== 'upload') {
+      if (resolved.action.reason === 'own-lost-answer') await ensureTags(route, subject, facts);
+      return finish(resolved.action, facts);
+    }
     if (route.emulates && !wasAsked(facts.remote)) {
       facts = { ...facts, remote: await route.destination.head(subject.key), content: undefined };
       continue;
@@ -144,6 +147,13 @@ async function bringInLine(
     }
   }
   return retry(claim, 'PreconditionFailed', 'the object kept changing while it was looked at');
+}
+
+/** Our upload landed, but perhaps we never got to what follows it where a store drops the tags of multipart uploads. */
+async function ensureTags(route: Route, { path, key }: Subject, { local, remote }: Facts): Promise<void> {
+  if (local.kind !== 'file' || local.file.size <= singlePutMax || remote?.kind !== 'object') return;
+  const { tags } = route.describe(path, local.file);
+  await route.destination.ensureTags(key, tags, remote.object.versionId);
 }
 
 function send(

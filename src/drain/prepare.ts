@@ -28,6 +28,7 @@ export async function prepareStore(route: Route, journal: Journal): Promise<void
   }
   if (route.destination instanceof S3Destination) {
     route.destination.ifMatchQuoted = route.capabilities.putIfMatch !== 'unquoted';
+    route.destination.multipartTags = route.capabilities.multipartTags;
   }
   if (needsIfMatch(route) && route.capabilities.putIfMatch === 'denied') {
     throw new Failure(

@@ -15,6 +15,7 @@ import {
   ListObjectsV2Command,
   ListPartsCommand,
   PutObjectCommand,
+  PutObjectTaggingCommand,
   S3Client,
   UploadPartCommand,
   type HeadObjectCommandOutput,
@@ -23,7 +24,7 @@ import {
 } from '@aws-sdk/client-s3';
 import type { DestinationConfig } from '../config/config.ts';
 import type { ObjectDescription } from '../core/description.ts';
-import { Failure } from '../core/failure.ts';
+import { Failure, unlessDenied } from '../core/failure.ts';
 import { checksumAlgorithms, type Checksum, type Precondition, type Remote } from '../core/object.ts';
 import type {
   BegunUpload,
@@ -85,6 +86,8 @@ export class S3Destination implements Destination {
   readonly #endpoint: string;
   /** With which an object can be looked at: the keys of SSE-C in the order to try, then none. */
   readonly #customerKeys: readonly (string | undefined)[];
+  /** Some stores drop the tags of multipart uploads; the probe tells, or else the first such upload. */
+  multipartTags: boolean | undefined;
   /** Some stores take If-Match only without the quotes that S3 sends; the probe tells. */
   ifMatchQuoted = true;
 
@@ -311,6 +314,24 @@ export class S3Destination implements Destination {
 
   async tagCount(key: string): Promise<number> {
     return (await this.#head(key))?.TagCount ?? 0;
+  }
+
+  async ensureTags(
+    key: string,
+    tags: ObjectDescription['tags'],
+    versionId: string | undefined,
+  ): Promise<void> {
+    const count = Object.keys(tags).length;
+    if (count === 0) return;
+    this.multipartTags ??= (await unlessDenied(this.tagCount(key))) === count;
+    if (this.multipartTags) return;
+    const command = new PutObjectTaggingCommand({
+      ...this.#common,
+      Key: key,
+      ...(versionId !== undefined && { VersionId: versionId }),
+      Tagging: { TagSet: Object.entries(tags).map(([Key, Value]) => ({ Key, Value })) },
+    });
+    await this.#send('PutObjectTagging', key, () => this.#client.send(command));
   }
 
   #condition(precondition: Precondition): { IfNoneMatch?: '*'; IfMatch?: string } {
