@@ -3,7 +3,9 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { Config, DestinationConfig, FolderConfig } from './config/config.ts';
 import { routePrefix } from './config/config.ts';
+import type { Access } from './core/description.ts';
 import { Failure } from './core/failure.ts';
+import type { Rule } from './core/rules.ts';
 import { probe } from './transfer/probe.ts';
 import { connect, S3Destination } from './transfer/s3.ts';
 import { lookAtRoot } from './watch/root.ts';
@@ -114,9 +116,16 @@ async function checkDestination(config: Config, destination: DestinationConfig):
         );
       }
       if (!capabilities.multipartTags && folders.some((folder) => folder.rules.some((rule) => rule.tags))) {
-        findings.push(finding('warning', subject, 'drops tags of files over 8 MiB (multipart uploads)'));
+        findings.push(
+          finding(
+            'warning',
+            subject,
+            'drops tags of files over 8 MiB (multipart uploads): they get them by one more request',
+          ),
+        );
       }
     }
+    findings.push(...(await checkBucket(new S3Destination(destination, client), folders, subject)));
     return findings;
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
@@ -126,6 +135,46 @@ async function checkDestination(config: Config, destination: DestinationConfig):
   } finally {
     client.destroy();
   }
+}
+
+/** What the rules ask for and the bucket does not have. */
+async function checkBucket(
+  s3: S3Destination,
+  folders: readonly FolderConfig[],
+  subject: string,
+): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  const need = (needs: (rule: Rule) => boolean) =>
+    folders.filter(({ rules }) => rules.some(needs)).map(({ name }) => `"${name}"`);
+  const withAccess = need(({ access }) => access !== undefined && !changesNothing(access));
+  if (withAccess.length > 0 && (await s3.allowsAcls()) === false) {
+    const names = withAccess.join(', ');
+    findings.push(
+      finding(
+        'error',
+        subject,
+        `its bucket has ACLs disabled (object ownership: bucket owner enforced), and rules of ${names} set some: ` +
+          'remove acl and grant-… from them, and use a bucket policy, or enable ACLs for the bucket',
+      ),
+    );
+  }
+  const withLock = need(({ objectLock }) => objectLock !== undefined);
+  if (withLock.length > 0 && (await s3.allowsLocks()) === false) {
+    const names = withLock.join(', ');
+    findings.push(
+      finding(
+        'error',
+        subject,
+        `its bucket has no Object Lock, and rules of ${names} lock objects: enable it for the bucket, or remove object-lock from them`,
+      ),
+    );
+  }
+  return findings;
+}
+
+/** A bucket without ACLs takes those that say what is so in any case. */
+function changesNothing(access: Access): boolean {
+  return access.kind === 'canned' && (access.acl === 'bucket-owner-full-control' || access.acl === 'private');
 }
 
 function finding(level: Finding['level'], subject: string, message: string): Finding {
