@@ -107,6 +107,9 @@ const advice: Readonly<Record<string, string>> = {
   AuthorizationHeaderMalformed: 'the bucket is in another region: correct `region`',
   RequestTimeTooSkewed: "this machine's clock is wrong: synchronise it",
   AccessDenied: 'the credentials lack the right: see `s3syncd check`',
+  AccessControlListNotSupported:
+    'the bucket has ACLs disabled: remove acl and grant-… from the rules, or enable them for the bucket',
+  HeadObject400: 'perhaps the object is encrypted with a key of SSE-C that no rule names (sse-customer-key)',
   DEPTH_ZERO_SELF_SIGNED_CERT: 'the certificate is self-signed: name its CA in `ca-file`',
   SELF_SIGNED_CERT_IN_CHAIN: 'the certificate comes from a private CA: name it in `ca-file`',
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'the certificate comes from an unknown CA: name it in `ca-file`',
@@ -121,7 +124,9 @@ export function classify(error: unknown, subject: RequestSubject): Failure {
   const where = wholeRoute
     ? `bucket ${subject.bucket} at ${subject.endpoint}`
     : `${subject.bucket}/${subject.key}`;
-  const detail = advice[code] ?? (error as SdkError).message ?? '';
+  // The answer to a HEAD has no body, and so no code either.
+  const nameless = subject.operation === 'HeadObject' && status === 400 ? 'HeadObject400' : code;
+  const detail = advice[nameless] ?? (error as SdkError).message ?? '';
   return new Failure(
     `destination "${subject.destination}": ${subject.operation} to ${where} failed: ${code}` +
       `${status === undefined ? '' : ` (HTTP ${status})`}${detail === '' || detail === code ? '' : `: ${detail}`}`,

@@ -6,7 +6,7 @@ import { onTestFinished } from 'vitest';
 import type { FolderConfig } from '../../src/config/config.ts';
 import type { Outcome } from '../../src/core/action.ts';
 import type { Compare, Policy } from '../../src/core/policy.ts';
-import { compileRules } from '../../src/core/rules.ts';
+import { compileRules, customerKeys, type Rule } from '../../src/core/rules.ts';
 import type { Handled } from '../../src/drain/act.ts';
 import { Drain } from '../../src/drain/drain.ts';
 import { Endpoint } from '../../src/drain/endpoint.ts';
@@ -27,6 +27,7 @@ export interface FolderOptions {
   /** Where nobody listens, say. */
   readonly endpoint?: string;
   readonly prefix?: string;
+  readonly rules?: readonly Rule[];
 }
 
 /** What came of a change: `uploaded (new)`. */
@@ -63,6 +64,7 @@ export class DrainedFolder {
       compare = 'content',
       prefix = 'files/',
       unsafeEmulation = false,
+      rules = [],
     } = this.#options;
     const config = this.bucket.destination({
       prefix,
@@ -75,13 +77,13 @@ export class DrainedFolder {
     const row = this.it.journal.registerRoute(
       identity({ folder, destination: config.name, judgement: `${policy}, ${compare}` }),
     );
-    const describe = compileRules([], { host: 'web-1', folder });
+    const describe = compileRules(rules, { host: 'web-1', folder });
     return {
       ...row,
       folder: { name: folder, path: this.root, settleMs: 0, settleMaxMs: 0, policy } as FolderConfig,
       root: { path: this.root, symlinks: 'skip' },
       selection: new Selection({ include: [], exclude: ['excluded/'] }),
-      destination: new S3Destination(config, client),
+      destination: new S3Destination(config, client, customerKeys(rules)),
       endpoint,
       prefix,
       siblings: [],

@@ -43,7 +43,7 @@ export function attributesOf(call: Call): Attributes {
 
 /** All but metadata and tags, which CopyObject may take from its source. */
 export function placement(call: Call): Omit<Attributes, 'headers' | 'tags'> {
-  rejectAcl(call);
+  checkAcl(call);
   return { encryption: encryption(call), storageClass: storageClass(call), ...lock(call) };
 }
 
@@ -88,11 +88,29 @@ function storageClass(call: Call): string {
 // nothing may be sent, and rclone sends `private` with every object.
 const acceptedAcls: readonly string[] = ['private', 'bucket-owner-full-control'];
 
-function rejectAcl(call: Call): void {
+const cannedAcls: readonly string[] = [
+  ...acceptedAcls,
+  'public-read',
+  'public-read-write',
+  'authenticated-read',
+  'aws-exec-read',
+  'bucket-owner-read',
+];
+
+const grantees = /^(id|uri)="[^"]+"(, *(id|uri)="[^"]+")*$/;
+
+function checkAcl(call: Call): void {
   const acl = call.headers['x-amz-acl'];
-  const isGrant = Object.keys(call.headers).some((name) => name.startsWith('x-amz-grant-'));
-  if (isGrant || (acl !== undefined && !acceptedAcls.includes(acl))) {
+  const grants = Object.entries(call.headers).filter(([name]) => name.startsWith('x-amz-grant-'));
+  if (acl !== undefined && !cannedAcls.includes(acl)) throw s3Error('InvalidArgument');
+  if (grants.some(([, value]) => !grantees.test(value ?? ''))) throw s3Error('InvalidArgument');
+  const controls = bucketOf(call).configuration['ownershipControls'];
+  const isEnforced = controls === undefined || controls?.includes('BucketOwnerEnforced') === true;
+  if (isEnforced && (grants.length > 0 || (acl !== undefined && !acceptedAcls.includes(acl)))) {
     throw s3Error('AccessControlListNotSupported');
+  }
+  if (acl !== undefined && grants.length > 0) {
+    throw s3Error('InvalidRequest', 'Specifying both Canned ACLs and Header Grants is not allowed');
   }
 }
 
