@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { loadConfig } from '../src/config/load.ts';
+import { ruleSchema } from '../src/config/rule-schema.ts';
 import { exitCodes } from '../src/cli/exit.ts';
 import { verbNames } from '../src/cli/program.ts';
 import { compares, policies } from '../src/core/policy.ts';
@@ -61,6 +62,13 @@ describe('the README', () => {
 
   test('explains every policy and every compare', () => {
     for (const word of [...policies, ...compares]) expect(readme).toContain(`| \`${word}\``);
+  });
+
+  test('says what the AWS CLI calls every key of a rule', () => {
+    const table = readme.slice(readme.indexOf('| AWS CLI |'), readme.indexOf('Of a destination:'));
+    const matchers = ['match', 'larger-than', 'smaller-than', 'older-than', 'newer-than'];
+    const named = [...table.matchAll(/^\| `--[^|]*\| `([a-z-]+)/gm)].map((match) => match[1]);
+    expect(new Set([...named, ...matchers])).toEqual(new Set(Object.keys(ruleSchema.shape)));
   });
 
   test('lists every exit code', () => {

@@ -80,6 +80,9 @@ describe('the JSON Schema', () => {
       new Map(keysOf(schema)).get('.destinations.*.credentials.secret-access-key')?.pattern ?? '';
     expect('${cred:aws-secret}').toMatch(new RegExp(secret));
     expect('hunter2').not.toMatch(new RegExp(secret));
+    const key = new Map(keysOf(schema)).get('.folders.*.rules[].sse-customer-key')?.pattern ?? '';
+    expect('${cred:documents-key}').toMatch(new RegExp(key));
+    expect('${env:KEY}').not.toMatch(new RegExp(key));
   });
 
   test('finds what does not fit', () => {
