@@ -18,7 +18,7 @@ const lock = 'x-amz-object-lock';
 
 const table = [
   ['StorageClass', 'x-amz-storage-class', ({ storageClass }) => storageClass],
-  ['Tagging', 'x-amz-tagging', ({ tags }) => new URLSearchParams({ ...tags }).toString() || undefined],
+  ['Tagging', 'x-amz-tagging', ({ tags }) => tagging(tags)],
   ['ContentType', 'content-type', ({ contentType }) => contentType],
   ['ContentEncoding', 'content-encoding', ({ contentEncoding }) => contentEncoding],
   ['ContentDisposition', 'content-disposition', ({ contentDisposition }) => contentDisposition],
@@ -74,6 +74,12 @@ function headerText(member: string, value: NonNullable<Value>): string {
   if (!(value instanceof Date)) return String(value);
   // Expires is HTTP's own, with HTTP's form of dates.
   return member === 'Expires' ? value.toUTCString() : value.toISOString().replace('.000Z', 'Z');
+}
+
+/** As in the query of a URL, but a space as %20: for a `+` Ceph's gateway keeps a `+`. */
+function tagging(tags: ObjectDescription['tags']): string | undefined {
+  const pairs = Object.entries(tags).map((pair) => pair.map(encodeURIComponent).join('='));
+  return pairs.join('&') || undefined;
 }
 
 /** What every request that reads or writes an object under SSE-C has to bring. */
