@@ -92,7 +92,7 @@ async function bringInLine(
     if (resolved.kind === 'changed') return lookAgain(route, claim, 'changed while it was read');
     facts = resolved.facts;
     if (resolved.action.kind !== 'upload') {
-      if (resolved.action.reason === 'own-lost-answer') await ensureTags(route, subject, facts);
+      if (resolved.action.reason === 'own-lost-answer') await supplement(route, subject, facts);
       return finish(resolved.action, facts);
     }
     if (route.emulates && !wasAsked(facts.remote)) {
@@ -149,11 +149,10 @@ async function bringInLine(
   return retry(claim, 'PreconditionFailed', 'the object kept changing while it was looked at');
 }
 
-/** Our upload landed, but perhaps we never got to what follows it where a store drops the tags of multipart uploads. */
-async function ensureTags(route: Route, { path, key }: Subject, { local, remote }: Facts): Promise<void> {
+/** Our upload landed, but perhaps we never got to what follows it where a store forgets tags and locks of multipart uploads. */
+async function supplement(route: Route, { path, key }: Subject, { local, remote }: Facts): Promise<void> {
   if (local.kind !== 'file' || local.file.size <= singlePutMax || remote?.kind !== 'object') return;
-  const { tags } = route.describe(path, local.file);
-  await route.destination.ensureTags(key, tags, remote.object.versionId);
+  await route.destination.supplement(key, route.describe(path, local.file), remote.object.versionId);
 }
 
 function send(

@@ -91,6 +91,6 @@ export interface Destination {
 
   remove(key: string): Promise<void>;
   tagCount(key: string): Promise<number>;
-  /** After a multipart upload: gives the object its tags, where the store drops those of CreateMultipartUpload. */
-  ensureTags(key: string, tags: ObjectDescription['tags'], versionId: string | undefined): Promise<void>;
+  /** After a multipart upload: gives the object the tags and the lock of which its store took no notice at the beginning. */
+  supplement(key: string, description: ObjectDescription, versionId: string | undefined): Promise<void>;
 }

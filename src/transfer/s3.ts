@@ -17,6 +17,8 @@ import {
   ListObjectsV2Command,
   ListPartsCommand,
   PutObjectCommand,
+  PutObjectLegalHoldCommand,
+  PutObjectRetentionCommand,
   PutObjectTaggingCommand,
   S3Client,
   UploadPartCommand,
@@ -90,6 +92,8 @@ export class S3Destination implements Destination {
   readonly #customerKeys: readonly (string | undefined)[];
   /** Some stores drop the tags of multipart uploads; the probe tells, or else the first such upload. */
   multipartTags: boolean | undefined;
+  /** And some their locks; the first such upload tells. */
+  #multipartLocks: boolean | undefined;
   /** Some stores take If-Match only without the quotes that S3 sends; the probe tells. */
   ifMatchQuoted = true;
 
@@ -318,22 +322,54 @@ export class S3Destination implements Destination {
     return (await this.#head(key))?.TagCount ?? 0;
   }
 
-  async ensureTags(
+  async supplement(
     key: string,
-    tags: ObjectDescription['tags'],
+    description: ObjectDescription,
     versionId: string | undefined,
   ): Promise<void> {
-    const count = Object.keys(tags).length;
-    if (count === 0) return;
-    this.multipartTags ??= (await unlessDenied(this.tagCount(key))) === count;
-    if (this.multipartTags) return;
+    const { tags, objectLock } = description;
+    const tagCount = Object.keys(tags).length;
+    const isLocked = objectLock?.retention !== undefined || objectLock?.legalHold === true;
+    const isUnknown =
+      (tagCount > 0 && this.multipartTags === undefined) || (isLocked && this.#multipartLocks === undefined);
+    const head = isUnknown ? await unlessDenied(this.#head(key)) : undefined;
+    if (tagCount > 0) {
+      this.multipartTags ??= head?.TagCount === tagCount;
+      if (!this.multipartTags) await this.#putTags(key, tags, versionId);
+    }
+    if (isLocked) {
+      this.#multipartLocks ??= head?.ObjectLockMode !== undefined || head?.ObjectLockLegalHoldStatus === 'ON';
+      if (!this.#multipartLocks) await this.#putLock(key, description, versionId);
+    }
+  }
+
+  async #putTags(key: string, tags: ObjectDescription['tags'], versionId: string | undefined): Promise<void> {
     const command = new PutObjectTaggingCommand({
-      ...this.#common,
-      Key: key,
-      ...(versionId !== undefined && { VersionId: versionId }),
+      ...this.#version(key, versionId),
       Tagging: { TagSet: Object.entries(tags).map(([Key, Value]) => ({ Key, Value })) },
     });
     await this.#send('PutObjectTagging', key, () => this.#client.send(command));
+  }
+
+  async #putLock(key: string, description: ObjectDescription, versionId: string | undefined): Promise<void> {
+    const version = this.#version(key, versionId);
+    const {
+      ObjectLockMode: Mode,
+      ObjectLockRetainUntilDate: RetainUntilDate,
+      ObjectLockLegalHoldStatus: Status,
+    } = describe(description, Date.now());
+    if (Mode && RetainUntilDate) {
+      const command = new PutObjectRetentionCommand({ ...version, Retention: { Mode, RetainUntilDate } });
+      await this.#send('PutObjectRetention', key, () => this.#client.send(command));
+    }
+    if (Status) {
+      const command = new PutObjectLegalHoldCommand({ ...version, LegalHold: { Status } });
+      await this.#send('PutObjectLegalHold', key, () => this.#client.send(command));
+    }
+  }
+
+  #version(key: string, versionId: string | undefined) {
+    return { ...this.#common, Key: key, ...(versionId !== undefined && { VersionId: versionId }) };
   }
 
   /** Whether objects may have ACLs. Undefined where the store does not tell, or not us. */

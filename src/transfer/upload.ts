@@ -199,7 +199,7 @@ async function putInParts(request: DescribedRequest, file: OpenFile): Promise<Up
     case 'written': {
       const checksums = sent.parts.map((part) => part.checksum ?? '');
       const checksum = await compositeOf(algorithmOf(request), checksums, identity.partSize);
-      await destination.ensureTags(key, description.tags, result.versionId);
+      await destination.supplement(key, description, result.versionId);
       // The journal forgets the upload together with the change: a crash in between finds it completed.
       return { ...result, file: file.state, checksum };
     }

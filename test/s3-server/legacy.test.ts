@@ -52,6 +52,12 @@ async function tagsAfterMultipart({ client }: Fixture): Promise<string> {
   return String(TagSet?.length);
 }
 
+async function holdAfterMultipart({ client, server: { store } }: Fixture): Promise<string> {
+  store.saveBucket({ ...store.bucket(Bucket)!, versioning: 'Enabled', objectLock: true });
+  await multipart(client, { ObjectLockLegalHoldStatus: 'ON' });
+  return store.current(Bucket, Key)?.legalHold ?? 'none';
+}
+
 interface Behaviour {
   doIt: (fixture: Fixture) => Promise<string>;
   right: string;
@@ -119,6 +125,7 @@ const behaviours: Record<LegacySwitch, Behaviour> = {
     legacy: '200, too long, aws-chunked',
   },
   'drop-multipart-tags': { doIt: tagsAfterMultipart, right: '1', legacy: '0' },
+  'drop-multipart-locks': { doIt: holdAfterMultipart, right: 'ON', legacy: 'none' },
   'reject-tagging': {
     doIt: (fixture) => put(fixture, { Tagging: 'k=v' }),
     right: '200',

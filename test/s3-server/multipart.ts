@@ -38,6 +38,10 @@ const pageMax = 1000;
 export function createMultipartUpload(call: Call): Answer {
   const attributes = attributesOf(call);
   if (call.legacy.has('drop-multipart-tags')) attributes.tags = [];
+  if (call.legacy.has('drop-multipart-locks')) {
+    delete attributes.retention;
+    delete attributes.legalHold;
+  }
   const { bucket } = call.request;
   const id = randomBytes(32).toString('base64url');
   const checksum = call.legacy.has('ignore-checksums') ? {} : announcedChecksum(call);

@@ -365,6 +365,43 @@ describe('tags that a store drops on multipart uploads', () => {
   });
 });
 
+describe('a lock that a store forgets of a multipart upload', () => {
+  test('is put after Complete', async () => {
+    const it = await place('object-lock: {mode: COMPLIANCE, retain: 30d, legal-hold: true}', [
+      'drop-multipart-locks',
+    ]);
+    for (const key of ['a', 'b']) {
+      await it.upload(key, largeBytes);
+      expect(await it.head(key)).toMatchObject({
+        ObjectLockMode: 'COMPLIANCE',
+        ObjectLockLegalHoldStatus: 'ON',
+      });
+    }
+    expect(it.bucket.count('PutObjectRetention')).toBe(2);
+    expect(it.bucket.count('PutObjectLegalHold')).toBe(2);
+  });
+
+  test('is not put where the store keeps it', async () => {
+    const it = await place('object-lock: {mode: COMPLIANCE, retain: 30d, legal-hold: true}');
+    await it.upload('a', largeBytes);
+    await it.upload('b', largeBytes);
+    expect(it.bucket.count('PutObjectRetention')).toBe(0);
+    // It is asked about once.
+    expect(it.bucket.count('HeadObject')).toBe(1);
+  });
+
+  test('fails the upload when it cannot be put', async () => {
+    const it = await place('object-lock: {legal-hold: true}', ['drop-multipart-locks']);
+    it.bucket.server.faults.add({
+      kind: 'answer',
+      operation: 'PutObjectLegalHold',
+      status: 403,
+      code: 'AccessDenied',
+    });
+    await expect(it.upload('a', largeBytes)).rejects.toMatchObject({ class: 'denied' });
+  });
+});
+
 describe('what no object can be', () => {
   test('is not sent', async () => {
     const tags = (names: string) => Object.fromEntries(names.split('').map((name) => [name, 'x']));
