@@ -5,8 +5,8 @@ import type { Config, DestinationConfig, FolderConfig } from './config/config.ts
 import { routePrefix } from './config/config.ts';
 import type { Access } from './core/description.ts';
 import { Failure } from './core/failure.ts';
-import type { Rule } from './core/rules.ts';
-import { probe } from './transfer/probe.ts';
+import { customerKeys, type Rule } from './core/rules.ts';
+import { probe, probeEncryption } from './transfer/probe.ts';
 import { connect, S3Destination } from './transfer/s3.ts';
 import { lookAtRoot } from './watch/root.ts';
 import { networkFileSystem } from './watch/limits.ts';
@@ -126,6 +126,10 @@ async function checkDestination(config: Config, destination: DestinationConfig):
       }
     }
     findings.push(...(await checkBucket(new S3Destination(destination, client), folders, subject)));
+    for (const folder of folders) {
+      const s3 = new S3Destination(destination, client, customerKeys(folder.rules));
+      findings.push(...(await checkEncryption(s3, routePrefix(destination, folder), folder, subject)));
+    }
     return findings;
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
@@ -168,6 +172,32 @@ async function checkBucket(
         `its bucket has no Object Lock, and rules of ${names} lock objects: enable it for the bucket, or remove object-lock from them`,
       ),
     );
+  }
+  return findings;
+}
+
+/** Writes the scratch key with every encryption that the rules ask for. */
+async function checkEncryption(
+  s3: S3Destination,
+  prefix: string,
+  folder: FolderConfig,
+  subject: string,
+): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  const wanted = new Map(folder.rules.map(({ encryption }) => [JSON.stringify(encryption), encryption]));
+  for (const encryption of wanted.values()) {
+    if (!encryption) continue;
+    const what = encryption.sse === 'customer' ? 'sse-customer-key' : `"sse: ${encryption.sse}"`;
+    try {
+      if (await probeEncryption(s3, prefix, encryption)) continue;
+      const message = `ignores ${what} of folder "${folder.name}": its objects would not be encrypted`;
+      findings.push(finding('error', subject, message));
+    } catch (error) {
+      if (!(error instanceof Failure) || (error.class !== 'denied' && error.class !== 'permanent'))
+        throw error;
+      const message = `refuses ${what} of folder "${folder.name}": ${error.message.replace(`${subject}: `, '')}`;
+      findings.push(finding('error', subject, message));
+    }
   }
   return findings;
 }

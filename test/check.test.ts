@@ -42,6 +42,13 @@ describe('check', () => {
     ['acl: public-read', { authorise: (action) => !action.endsWith('OwnershipControls') }, []],
     ['object-lock: {legal-hold: true}', {}, [noLock]],
     ['object-lock: {legal-hold: true}', { buckets: [{ name: 'acme-backup', objectLock: true }] }, []],
+    ['sse: AES256', {}, []],
+    ['sse: aws:kms, sse-kms-key-id: alias/a', {}, []],
+    [
+      'sse: aws:kms, sse-kms-key-id: alias/a',
+      { legacy: ['ignore-sse'] },
+      ['error: ignores "sse: aws:kms" of folder "documents": its objects would not be encrypted'],
+    ],
     [
       'tags: {A: b}',
       { legacy: ['drop-multipart-tags'] },

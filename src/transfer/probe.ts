@@ -1,7 +1,7 @@
 // Asks a store what it does instead of believing its name: many answer 200 to a condition that they ignore. One scratch
 // key under the prefix, always the same, removed afterwards where that is allowed.
 import type { Capabilities } from '../core/capabilities.ts';
-import type { ObjectDescription } from '../core/description.ts';
+import type { Encryption, ObjectDescription } from '../core/description.ts';
 import { Failure, unlessDenied } from '../core/failure.ts';
 import { checksumOf } from './checksum.ts';
 import type { Destination, WriteResult } from './destination.ts';
@@ -33,6 +33,26 @@ export async function probe(destination: S3Destination, prefix: string): Promise
     return { putIfAbsent, putIfMatch, checksums, ...(await probeMultipart(destination, key, bytes)) };
   } finally {
     // Without the right to delete, one small object stays: said by `check`, harmless otherwise.
+    await destination.remove(key).catch(ignoreFailure);
+  }
+}
+
+/**
+ * True when an object that asks for this encryption has it: stores that know none answer 200 all the same.
+ * @throws Failure when the scratch key cannot be written so, say without the right to use the key of KMS
+ */
+export async function probeEncryption(
+  destination: S3Destination,
+  prefix: string,
+  encryption: Encryption,
+): Promise<boolean> {
+  const key = `${prefix}${scratchName}`;
+  const bytes = Buffer.from('s3syncd asks whether this is encrypted; this object may be deleted\n');
+  const checksum = await checksumOf('crc32', bytes);
+  await destination.put(key, { kind: 'bytes', bytes }, { ...plain, encryption }, checksum, { kind: 'none' });
+  try {
+    return (await destination.encryptionOf(key)) === encryption.sse;
+  } finally {
     await destination.remove(key).catch(ignoreFailure);
   }
 }

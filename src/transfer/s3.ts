@@ -318,6 +318,12 @@ export class S3Destination implements Destination {
     await this.#send('DeleteObject', key, () => this.#client.send(command));
   }
 
+  /** As `Encryption` calls it. */
+  async encryptionOf(key: string): Promise<string | undefined> {
+    const head = await this.#head(key);
+    return head?.SSECustomerAlgorithm === undefined ? head?.ServerSideEncryption : 'customer';
+  }
+
   async tagCount(key: string): Promise<number> {
     return (await this.#head(key))?.TagCount ?? 0;
   }

@@ -127,6 +127,7 @@ function encryption(call: Call): Record<string, string> {
       throw s3Error('InvalidArgument', 'SSE-C and another encryption exclude each other');
     return customer;
   }
+  if (call.legacy.has('ignore-sse')) return {};
   // AWS encrypts everything with AES256 since 2023 and says so in every answer.
   if (algorithm === undefined && kms.length === 0) return { [sse]: 'AES256' };
   if (algorithm === 'AES256') {

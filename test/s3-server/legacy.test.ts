@@ -126,6 +126,14 @@ const behaviours: Record<LegacySwitch, Behaviour> = {
   },
   'drop-multipart-tags': { doIt: tagsAfterMultipart, right: '1', legacy: '0' },
   'drop-multipart-locks': { doIt: holdAfterMultipart, right: 'ON', legacy: 'none' },
+  'ignore-sse': {
+    async doIt(fixture) {
+      await put(fixture, { ServerSideEncryption: 'AES256' });
+      return Object.keys(fixture.server.store.current(Bucket, Key)!.encryption).join();
+    },
+    right: 'x-amz-server-side-encryption',
+    legacy: '',
+  },
   'reject-tagging': {
     doIt: (fixture) => put(fixture, { Tagging: 'k=v' }),
     right: '200',

@@ -14,6 +14,7 @@ export const legacySwitches = [
   'store-aws-chunked-framing', // the chunk framing becomes part of the object (s3rver 3.7.1)
   'drop-multipart-tags', // x-amz-tagging on CreateMultipartUpload has no effect (Ceph RGW 16)
   'drop-multipart-locks', // x-amz-object-lock-* on CreateMultipartUpload has no effect (Ceph RGW 16)
+  'ignore-sse', // x-amz-server-side-encryption: AES256 neither done nor echoed (Ceph RGW 16)
   'reject-tagging', // 501 NotImplemented for x-amz-tagging and ?tagging
   'empty-complete-etag', // <ETag></ETag> in the answer to CompleteMultipartUpload (Ceph RGW 16)
   'opaque-etags', // an ETag which is not the MD5 of the content
