@@ -3,6 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { loadConfig } from '../../src/config/load.ts';
 import { ruleSchema } from '../../src/config/rule-schema.ts';
 import { configOf, configWith, problemsOf, temporaryDirectory, warningsOf } from './helpers.ts';
 
@@ -241,6 +242,13 @@ describe('refused, at its place:', () => {
     expect(problemsOf(withRule('sse-customer-key: ${cred:key}'), withKey('hunter2'))).toEqual([
       '12:27: folders.documents.rules[0].sse-customer-key: the value is not a key; a key is 32 bytes in base64, as openssl rand -base64 32 prints',
     ]);
+  });
+
+  test('nothing of a key that only the daemon needs, and cannot be read here', () => {
+    const file = join(temporaryDirectory(), 'config.yaml');
+    writeFileSync(file, withRule('sse-customer-key: ${cred:key}'));
+    expect(loadConfig(file, {})).toMatchObject({ kind: 'problems' });
+    expect(loadConfig(file, {}, 'left-out')).toMatchObject({ kind: 'config' });
   });
 
   test('eleven tags of two rules, when one of them is for every file', () => {

@@ -183,6 +183,13 @@ describe('rules that match', () => {
     expect(describeObject('a.log', rules).objectLock).toEqual({ retention, legalHold: false });
   });
 
+  test('say the same of a retention whenever they are asked, so that an upload can be gone on with', () => {
+    const until = { kind: 'after', durationMs: 1 } as const;
+    const rules: Rule[] = [{ match: '**', objectLock: { retention: { mode: 'GOVERNANCE', until } } }];
+    const describeFile = compileRules(rules, context);
+    expect(describeFile('a', file, nowMs)).toEqual(describeFile('a', file, nowMs + 86_400_000));
+  });
+
   test('name every key of SSE-C once', () => {
     const encryption = (key: string) => ({ encryption: { sse: 'customer', key } as const });
     expect(
