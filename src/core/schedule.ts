@@ -13,7 +13,7 @@ const backoffFirstMs = 1_000;
 const backoffMaxMs = 60_000;
 
 /**
- * Full-jitter exponential backoff: between half and all of 1 s, 2 s, 4 s … 60 s. Half, so that a retry is never
+ * Exponential backoff with half jitter: between half and all of 1 s, 2 s, 4 s … 60 s. Half, so that a retry is never
  * immediate; jitter, so that a thousand failed files do not come back in one instant.
  * @param attempt 1 after the first failure
  * @param random in [0, 1)
