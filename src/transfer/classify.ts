@@ -31,8 +31,10 @@ export function triesOf(error: unknown): number {
 
 /** S3's error code, or the system's (ECONNREFUSED), which may be wrapped. */
 export function codeOf(error: unknown): string {
-  const { name, Code, code, cause } = error as SdkError;
+  const { name, Code, code, cause, message } = error as SdkError;
   if (Code) return Code;
+  // The SDK gives a connection that was never made and an answer that never came the same name.
+  if (name === 'TimeoutError' && message?.includes('establish a connection')) return 'ConnectTimeout';
   if (code) return code;
   if (cause && typeof cause === 'object' && 'code' in cause) return String(cause.code);
   return name ?? 'Error';
@@ -43,6 +45,7 @@ const classByCode: Readonly<Record<string, FailureClass>> = {
   ECONNREFUSED: 'unreachable',
   ENOTFOUND: 'unreachable',
   EAI_AGAIN: 'unreachable',
+  ConnectTimeout: 'unreachable',
   EHOSTUNREACH: 'unreachable',
   ENETUNREACH: 'unreachable',
   EHOSTDOWN: 'unreachable',
@@ -95,6 +98,7 @@ const advice: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nothing listens there: is the server up, is `endpoint` right?',
   ENOTFOUND: 'the name does not resolve: check `endpoint` and DNS',
   EAI_AGAIN: 'names do not resolve: check the network and DNS',
+  ConnectTimeout: 'nobody answers there: is the server up, does a firewall stand between?',
   TimeoutError: 'no answer in time: check the network and the server',
   CredentialsProviderError:
     'no credentials found: set `profile` or `credentials`, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY',

@@ -18,6 +18,9 @@ export type Agents = Readonly<{ 'http:': http.Agent; 'https:': https.Agent }>;
 /** A silent peer is given up after this; the SDK has no time limit of its own. */
 export const socketTimeoutMs = 60_000;
 
+/** A host that takes no connection is given up after this. */
+export const connectTimeoutMs = 5_000;
+
 export type LeanAnswer =
   | { readonly kind: 'answered'; readonly result: WriteResult }
   /** To be sent by the SDK; the request may have been carried out all the same. */
@@ -151,6 +154,12 @@ export class LeanPut {
       const { request: send } = protocol === 'https:' ? https : http;
       const request = send({ method: 'PUT', hostname, port, path, headers, agent: this.#agents[protocol] });
       request.setTimeout(socketTimeoutMs, () => request.destroy(new Error('no answer in time')));
+      request.once('socket', (socket) => {
+        if (!socket.connecting) return;
+        const giveUp = () => request.destroy(new Error('no connection in time'));
+        const timer = setTimeout(giveUp, connectTimeoutMs);
+        socket.once('connect', () => clearTimeout(timer)).once('close', () => clearTimeout(timer));
+      });
       request.once('error', reject);
       request.once('response', (response) => {
         response.once('error', reject);

@@ -42,7 +42,7 @@ import type {
 } from './destination.ts';
 import { classify, codeOf, statusOf, triesOf } from './classify.ts';
 import { customerKeyInput, describe } from './describe.ts';
-import { installLeanPut, leanPutOf, socketTimeoutMs, type Agents } from './lean-put.ts';
+import { installLeanPut, leanPutOf, connectTimeoutMs, socketTimeoutMs, type Agents } from './lean-put.ts';
 import { mtimeFromMetadata } from './metadata.ts';
 
 interface Answer {
@@ -539,7 +539,7 @@ function clientConfig(config: DestinationConfig, agents: Agents): S3ClientConfig
     requestHandler: {
       httpAgent: agents['http:'],
       httpsAgent: agents['https:'],
-      connectionTimeout: 5_000,
+      connectionTimeout: connectTimeoutMs,
       // The SDK has no time limit of its own: a peer that went silent would hang a request for ever.
       socketTimeout: socketTimeoutMs,
     },

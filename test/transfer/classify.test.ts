@@ -115,6 +115,17 @@ describe('a network', () => {
     });
   });
 
+  test('that takes no connection is unreachable, one that does not answer in time is not', () => {
+    const subject = { operation: 'PutObject', key: 'a', bucket: 'b', endpoint: 'http://e', destination: 'd' };
+    // As @smithy/node-http-handler words it: no host on loopback lets connections hang.
+    const never =
+      'the request socket did not establish a connection with the server within the configured timeout';
+    const silent = 'the request socket timed out after 60000 ms of inactivity';
+    const timeout = (message: string) => Object.assign(new Error(message), { name: 'TimeoutError' });
+    expect(classify(timeout(never), subject)).toMatchObject({ class: 'unreachable', code: 'ConnectTimeout' });
+    expect(classify(timeout(silent), subject)).toMatchObject({ class: 'transient', code: 'TimeoutError' });
+  });
+
   test('that cuts every connection is transient, and the request may have landed', async () => {
     const server = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1');
     await once(server, 'listening');
