@@ -491,7 +491,7 @@ export class Journal {
     switch (end.kind) {
       case 'settled': {
         this.#recordBaseline(claim, end.baseline, nowMs);
-        sql.deleteUpload.run(claim.routeId, claim.directoryId, nameOf(claim.path));
+        this.uploads.settle(claim.routeId, claim.path);
         const done = sql.deleteChange.run(changeId, generation).changes === 1;
         if (!done) sql.lookAgain.run(nowMs, changeId);
         return;

@@ -173,10 +173,6 @@ export function prepareStatements(database: Database) {
       'DELETE FROM baseline WHERE route_id = ? AND dir_id = ? AND name = ?',
     ),
 
-    deleteUpload: database.prepare<[number, number, string]>(
-      'DELETE FROM upload WHERE route_id = ? AND dir_id = ? AND name = ?',
-    ),
-
     insertListed: database.prepare<[number, string, number, string, number]>(
       'INSERT OR REPLACE INTO listed (route_id, path, size, etag, modified_at) VALUES (?, ?, ?, ?, ?)',
     ),
