@@ -49,7 +49,6 @@ export interface DaemonOptions {
   /** `run` watches; `once` scans, works off what it found, and ends. */
   readonly mode: 'run' | 'once';
   readonly onHandled?: (route: Route, claim: Claim, handled: Handled) => void;
-  readonly onScanned?: (folder: FolderState) => void;
 }
 
 export class Daemon {
@@ -211,7 +210,6 @@ export class Daemon {
     this.journal.recordScan(message.folderId, Date.now());
     const { files, directories, durationMs } = message;
     this.#options.log.debug({ folder: folder.config.name, files, directories, durationMs }, 'scanned');
-    this.#options.onScanned?.(folder);
     for (const drain of this.#drainsOf(message.folderId)) drain.poke();
     this.#finish(folder);
   }

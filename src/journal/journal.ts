@@ -350,8 +350,14 @@ export class Journal {
     this.#listings.set(routeId, false);
   }
 
+  /** After the first contact there is no listing, and no row is looked for in it. */
   hasListing(routeId: number): boolean {
-    return this.#mayBeListed(routeId);
+    let listed = this.#listings.get(routeId);
+    if (listed === undefined) {
+      listed = this.#sql.anyListed.get(routeId) !== undefined;
+      this.#listings.set(routeId, listed);
+    }
+    return listed;
   }
 
   listed(routeId: number, filePath: string): ListedObject | undefined {
@@ -449,11 +455,6 @@ export class Journal {
     }));
   }
 
-  /** Moves the write-ahead log into the database without waiting for readers; for idle moments. */
-  checkpoint(): void {
-    this.#database.pragma('wal_checkpoint(PASSIVE)');
-  }
-
   #claim({ routeId, want, order, nowMs }: Parameters<Journal['turn']>[0]): Claim[] {
     const statement = order === 'oldest' ? this.#sql.claimOldest : this.#sql.claimNewest;
     return statement.all(routeId, nowMs, want).map((row) => {
@@ -470,19 +471,9 @@ export class Journal {
         tried: row.tried === 1,
         noticed: row.noticed === 1,
         baseline: baseline && baselineFromRow(baseline),
-        listed: this.#mayBeListed(routeId) ? this.listed(routeId, filePath) : undefined,
+        listed: this.hasListing(routeId) ? this.listed(routeId, filePath) : undefined,
       };
     });
-  }
-
-  /** After the first contact there is no listing, and no row is looked for in it. */
-  #mayBeListed(routeId: number): boolean {
-    let listed = this.#listings.get(routeId);
-    if (listed === undefined) {
-      listed = this.#sql.anyListed.get(routeId) !== undefined;
-      this.#listings.set(routeId, listed);
-    }
-    return listed;
   }
 
   #complete({ claim, end }: Completion, nowMs: number): void {
@@ -525,7 +516,7 @@ export class Journal {
     else {
       this.#sql.upsertBaseline.run({ routeId, directoryId, name, nowMs, ...rowFromBaseline(baseline) });
     }
-    if (this.#mayBeListed(routeId)) this.#sql.dropListed.run(routeId, claim.path);
+    if (this.hasListing(routeId)) this.#sql.dropListed.run(routeId, claim.path);
   }
 
   #directoryId(folderId: number, directory: string): number {
