@@ -18,6 +18,7 @@ export interface BaselineRow {
   mtime_ns: bigint;
   ctime_ns: bigint;
   ino: bigint;
+  dev: bigint;
   mode: bigint;
   uid: bigint;
   gid: bigint;
@@ -35,7 +36,7 @@ export function baselineFromRow(row: BaselineRow): Baseline {
     gone: row.gone === 1n,
     file: {
       ...fingerprintFromRow(row),
-      dev: 0n,
+      dev: BigInt.asUintN(64, row.dev),
       mode: Number(row.mode),
       uid: Number(row.uid),
       gid: Number(row.gid),
@@ -60,6 +61,7 @@ export function rowFromBaseline(baseline: Baseline) {
     owned: baseline.owned ? 1 : 0,
     gone: baseline.gone ? 1 : 0,
     ...rowFromFingerprint(file),
+    dev: BigInt.asIntN(64, file.dev),
     mode: file.mode,
     uid: file.uid,
     gid: file.gid,

@@ -144,6 +144,13 @@ const steps: readonly string[] = [
   -- 1 when an earlier try did not end, or not with an answer: what it sent may be the object that is found.
   ALTER TABLE change ADD COLUMN tried INTEGER NOT NULL DEFAULT 0;
   `,
+  `
+  -- The file system that the file was on; 0 where that was not yet recorded. What is missing while its file system is
+  -- not mounted was not deleted, and a number means the same file on its own file system only.
+  ALTER TABLE baseline ADD COLUMN dev INTEGER NOT NULL DEFAULT 0;
+  -- A file under a new name is found again by its number: it need not be sent again.
+  CREATE INDEX baseline_by_inode ON baseline (route_id, ino);
+  `,
 ];
 
 /** The schema version that this program writes. */
@@ -167,11 +174,11 @@ export function refuseForeign(database: Database): void {
   }
 }
 
-/** Brings the database to `schemaVersion`, one transaction per step. */
-export function migrate(database: Database): void {
+/** Brings the database to a version of the schema, one transaction per step. */
+export function migrate(database: Database, target = schemaVersion): void {
   database.pragma(`application_id = ${applicationId}`);
   const version = versionOf(database);
-  steps.slice(version).forEach((step, index) => {
+  steps.slice(version, target).forEach((step, index) => {
     database.transaction(() => {
       database.exec(step);
       database.pragma(`user_version = ${version + index + 1}`);

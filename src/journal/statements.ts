@@ -164,9 +164,9 @@ export function prepareStatements(database: Database) {
     ),
     upsertBaseline: database.prepare(
       `INSERT OR REPLACE INTO baseline
-         (route_id, dir_id, name, outcome, owned, gone, size, mtime_ns, ctime_ns, ino, mode, uid, gid,
+         (route_id, dir_id, name, outcome, owned, gone, size, mtime_ns, ctime_ns, ino, dev, mode, uid, gid,
           etag, version_id, checksum_algorithm, checksum, part_size, settled_at)
-       VALUES (@routeId, @directoryId, @name, @outcome, @owned, @gone, @size, @mtime_ns, @ctime_ns, @ino, @mode,
+       VALUES (@routeId, @directoryId, @name, @outcome, @owned, @gone, @size, @mtime_ns, @ctime_ns, @ino, @dev, @mode,
                @uid, @gid, @etag, @version_id, @checksum_algorithm, @checksum, @part_size, @nowMs)`,
     ),
     deleteBaseline: database.prepare<[number, number, string]>(

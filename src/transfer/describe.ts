@@ -91,6 +91,16 @@ export function customerKeyInput(key: string) {
   };
 }
 
+/** The same of the object that a copy reads. */
+export function copySourceKeyInput(key: string) {
+  const { SSECustomerAlgorithm, SSECustomerKey, SSECustomerKeyMD5 } = customerKeyInput(key);
+  return {
+    CopySourceSSECustomerAlgorithm: SSECustomerAlgorithm,
+    CopySourceSSECustomerKey: SSECustomerKey,
+    CopySourceSSECustomerKeyMD5: SSECustomerKeyMD5,
+  };
+}
+
 function customer(member: keyof ReturnType<typeof customerKeyInput>) {
   return ({ encryption }: ObjectDescription) =>
     isCustomer(encryption) ? customerKeyInput(encryption.key)[member] : undefined;

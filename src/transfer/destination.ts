@@ -13,6 +13,32 @@ export type WriteResult =
   /** 409: another write to the key is under way. */
   | { readonly kind: 'busy' };
 
+/** An object that is copied as long as it is the one that is known. */
+export interface CopySource {
+  readonly key: string;
+  readonly etag: string;
+  /** Of SSE-C, without which S3 cannot read it. */
+  readonly customerKey?: string;
+}
+
+export type CopyResult =
+  | WriteResult
+  /**
+   * The source is gone, or is another object by now. Told apart from a refused precondition only where there is none:
+   * S3 answers both with 412.
+   */
+  | { readonly kind: 'source-changed' };
+
+export type RemoveResult =
+  /** Or there was none, which S3 does not tell without a condition. */
+  | { readonly kind: 'removed' }
+  /** S3 refused the precondition: another object stands there. */
+  | { readonly kind: 'precondition-failed' }
+  /** If-Match on a key that does not exist. */
+  | { readonly kind: 'missing' }
+  /** 409: a write to the key is under way. */
+  | { readonly kind: 'busy' };
+
 export interface ListedKey {
   readonly key: string;
   readonly size: number;
@@ -89,8 +115,18 @@ export interface Destination {
   ): Promise<WriteResult>;
   abortUpload(upload: UploadHandle): Promise<void>;
 
-  remove(key: string): Promise<void>;
+  /** Copies an object of up to 5 GiB within the bucket; what the new one is besides its bytes is said anew. */
+  copy(
+    source: CopySource,
+    key: string,
+    description: ObjectDescription,
+    precondition: Precondition,
+  ): Promise<CopyResult>;
+  /** Without a precondition for our own scratch keys only. */
+  remove(key: string, precondition: Exclude<Precondition, { kind: 'absent' }>): Promise<RemoveResult>;
   tagCount(key: string): Promise<number>;
+  /** Replaces all tags. `versionId`: of that version, undefined for the current one. */
+  putTags(key: string, tags: ObjectDescription['tags'], versionId: string | undefined): Promise<void>;
   /** After a multipart upload: gives the object the tags and the lock of which its store took no notice at the beginning. */
   supplement(key: string, description: ObjectDescription, versionId: string | undefined): Promise<void>;
 }

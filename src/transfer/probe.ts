@@ -33,7 +33,7 @@ export async function probe(destination: S3Destination, prefix: string): Promise
     return { putIfAbsent, putIfMatch, checksums, ...(await probeMultipart(destination, key, bytes)) };
   } finally {
     // Without the right to delete, one small object stays: said by `check`, harmless otherwise.
-    await destination.remove(key).catch(ignoreFailure);
+    await destination.remove(key, { kind: 'none' }).catch(ignoreFailure);
   }
 }
 
@@ -53,7 +53,7 @@ export async function probeEncryption(
   try {
     return (await destination.encryptionOf(key)) === encryption.sse;
   } finally {
-    await destination.remove(key).catch(ignoreFailure);
+    await destination.remove(key, { kind: 'none' }).catch(ignoreFailure);
   }
 }
 

@@ -8,6 +8,7 @@ import {
   AbortMultipartUploadCommand,
   ChecksumMode,
   CompleteMultipartUploadCommand,
+  CopyObjectCommand,
   CreateMultipartUploadCommand,
   DeleteObjectCommand,
   GetBucketOwnershipControlsCommand,
@@ -33,15 +34,18 @@ import { checksumAlgorithms, type Checksum, type Precondition, type Remote } fro
 import type {
   BegunUpload,
   Body,
+  CopyResult,
+  CopySource,
   Destination,
   ListedKey,
+  RemoveResult,
   StoredPart,
   UploadHandle,
   WriteResult,
   WrittenPart,
 } from './destination.ts';
 import { classify, codeOf, statusOf, triesOf } from './classify.ts';
-import { customerKeyInput, describe } from './describe.ts';
+import { copySourceKeyInput, customerKeyInput, describe } from './describe.ts';
 import { installLeanPut, leanPutOf, connectTimeoutMs, socketTimeoutMs, type Agents } from './lean-put.ts';
 import { mtimeFromMetadata } from './metadata.ts';
 
@@ -313,9 +317,45 @@ export class S3Destination implements Destination {
     }
   }
 
-  async remove(key: string): Promise<void> {
-    const command = new DeleteObjectCommand({ ...this.#common, Key: key });
-    await this.#send('DeleteObject', key, () => this.#client.send(command));
+  async copy(
+    source: CopySource,
+    key: string,
+    description: ObjectDescription,
+    precondition: Precondition,
+  ): Promise<CopyResult> {
+    const { Bucket, ExpectedBucketOwner } = this.#common;
+    const command = new CopyObjectCommand({
+      ...this.#common,
+      Key: key,
+      CopySource: `${Bucket}/${source.key.split('/').map(encodeURIComponent).join('/')}`,
+      CopySourceIfMatch: this.#etag(source.etag),
+      ...(ExpectedBucketOwner !== undefined && { ExpectedSourceBucketOwner: ExpectedBucketOwner }),
+      ...(source.customerKey !== undefined && copySourceKeyInput(source.customerKey)),
+      MetadataDirective: 'REPLACE',
+      TaggingDirective: 'REPLACE',
+      ...describe(description, Date.now()),
+      ...this.#condition(precondition),
+    });
+    const result = await this.#write('CopyObject', key, async () => {
+      const { CopyObjectResult, VersionId, $metadata } = await this.#client.send(command);
+      return { ETag: CopyObjectResult?.ETag, VersionId, $metadata };
+    });
+    const isOfSource =
+      (result.kind === 'precondition-failed' && precondition.kind === 'none') ||
+      (result.kind === 'missing' && precondition.kind !== 'etag');
+    return isOfSource ? { kind: 'source-changed' } : result;
+  }
+
+  async remove(key: string, precondition: Exclude<Precondition, { kind: 'absent' }>): Promise<RemoveResult> {
+    const command = new DeleteObjectCommand({ ...this.#common, Key: key, ...this.#condition(precondition) });
+    try {
+      await this.#count('DeleteObject', this.#client.send(command));
+      return { kind: 'removed' };
+    } catch (error) {
+      const refusal = refusalOf(error);
+      if (!refusal) throw this.#failure('DeleteObject', key, error);
+      return { kind: refusal };
+    }
   }
 
   /** As `Encryption` calls it. */
@@ -341,7 +381,7 @@ export class S3Destination implements Destination {
     const head = isUnknown ? await unlessDenied(this.#head(key)) : undefined;
     if (tagCount > 0) {
       this.multipartTags ??= head?.TagCount === tagCount;
-      if (!this.multipartTags) await this.#putTags(key, tags, versionId);
+      if (!this.multipartTags) await this.putTags(key, tags, versionId);
     }
     if (isLocked) {
       this.#multipartLocks ??= head?.ObjectLockMode !== undefined || head?.ObjectLockLegalHoldStatus === 'ON';
@@ -349,7 +389,7 @@ export class S3Destination implements Destination {
     }
   }
 
-  async #putTags(key: string, tags: ObjectDescription['tags'], versionId: string | undefined): Promise<void> {
+  async putTags(key: string, tags: ObjectDescription['tags'], versionId: string | undefined): Promise<void> {
     const command = new PutObjectTaggingCommand({
       ...this.#version(key, versionId),
       Tagging: { TagSet: Object.entries(tags).map(([Key, Value]) => ({ Key, Value })) },
@@ -425,8 +465,13 @@ export class S3Destination implements Destination {
       case 'absent':
         return { IfNoneMatch: '*' };
       case 'etag':
-        return { IfMatch: this.ifMatchQuoted ? precondition.etag : precondition.etag.replaceAll('"', '') };
+        return { IfMatch: this.#etag(precondition.etag) };
     }
+  }
+
+  /** In the form in which the store takes it in a condition. */
+  #etag(etag: string): string {
+    return this.ifMatchQuoted ? etag : etag.replaceAll('"', '');
   }
 
   /** Sends a write whose refusals are outcomes. Success needs an ETag: a proxy's 200 with a page in it is none. */
@@ -440,16 +485,16 @@ export class S3Destination implements Destination {
       const etag = output.ETag || (await this.#etagAfter(operation, key));
       return { kind: 'written', etag, ...(output.VersionId && { versionId: output.VersionId }) };
     } catch (error) {
-      const code = codeOf(error);
-      const status = statusOf(error);
-      if (code === 'PreconditionFailed' || status === 412) {
-        return { kind: 'precondition-failed', ownTryMayHaveLanded: triesOf(error) > 1 };
+      switch (refusalOf(error)) {
+        case 'precondition-failed':
+          return { kind: 'precondition-failed', ownTryMayHaveLanded: triesOf(error) > 1 };
+        case 'busy':
+          return { kind: 'busy' };
+        case 'missing':
+          return { kind: 'missing' };
+        case undefined:
+          throw this.#failure(operation, key, error);
       }
-      if (code === 'ConditionalRequestConflict' || (status === 409 && code !== 'NoSuchBucket')) {
-        return { kind: 'busy' };
-      }
-      if (code === 'NoSuchUpload' || code === 'NoSuchKey') return { kind: 'missing' };
-      throw this.#failure(operation, key, error);
     }
   }
 
@@ -502,6 +547,15 @@ export class S3Destination implements Destination {
     });
     return this.#failure(operation, key, error);
   }
+}
+
+/** Which of the expected refusals of a write an answer is. */
+function refusalOf(error: unknown): 'precondition-failed' | 'busy' | 'missing' | undefined {
+  const code = codeOf(error);
+  const status = statusOf(error);
+  if (code === 'PreconditionFailed' || status === 412) return 'precondition-failed';
+  if (code === 'ConditionalRequestConflict' || (status === 409 && code !== 'NoSuchBucket')) return 'busy';
+  return code === 'NoSuchUpload' || code === 'NoSuchKey' ? 'missing' : undefined;
 }
 
 /** The SDK does not decode what it asked the store to encode. */

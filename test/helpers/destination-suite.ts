@@ -96,9 +96,75 @@ export function destinationSuite(name: string, open: () => Promise<Destination>)
     test('is gone when it was removed, which may be asked for twice', async () => {
       const destination = await open();
       await written(destination, 'k', 'content');
-      await destination.remove('k');
-      await destination.remove('k');
+      expect(await destination.remove('k', none)).toEqual({ kind: 'removed' });
+      expect(await destination.remove('k', none)).toEqual({ kind: 'removed' });
       expect(await destination.head('k')).toEqual({ kind: 'absent' });
+    });
+
+    test('is removed only while it is the one that was seen', async () => {
+      const destination = await open();
+      const etag = await written(destination, 'k', 'content');
+      expect(await destination.remove('k', ifMatch(otherEtag))).toEqual({ kind: 'precondition-failed' });
+      expect(await destination.head('k')).toMatchObject({ object: { etag } });
+      expect(await destination.remove('k', ifMatch(etag))).toEqual({ kind: 'removed' });
+      expect(await destination.remove('k', ifMatch(etag))).toEqual({ kind: 'missing' });
+    });
+
+    test('has the tags that were put last', async () => {
+      const destination = await open();
+      await written(destination, 'k', 'content');
+      await destination.putTags('k', { a: '1', b: '2' }, undefined);
+      await destination.putTags('k', { c: '3' }, undefined);
+      expect(await destination.tagCount('k')).toBe(1);
+    });
+  });
+
+  describe(`${name}: a copy`, () => {
+    const key = "a b/+%~'()*!é?#&";
+
+    test('has the bytes of its source, and says of itself what it was told', async () => {
+      const destination = await open();
+      const etag = await written(destination, key, 'content');
+      const description = { ...plain, metadata: { mtime: '1700000000.123456789' }, tags: { Kind: 'log' } };
+      const result = await destination.copy({ key, etag }, `${key}2`, description, none);
+      expect(await destination.head(`${key}2`)).toMatchObject({
+        object: { etag: result.kind === 'written' ? result.etag : 'not written', size: 7, mtimeNs },
+      });
+      expect(await destination.tagCount(`${key}2`)).toBe(1);
+      expect(await destination.head(key)).toMatchObject({ object: { etag } });
+    });
+
+    test('of an object onto itself changes what is said of it', async () => {
+      const destination = await open();
+      const etag = await written(destination, 'k', 'content');
+      const description = { ...plain, metadata: { mtime: '1700000000.123456789' } };
+      expect(await destination.copy({ key: 'k', etag }, 'k', description, ifMatch(etag))).toMatchObject({
+        kind: 'written',
+      });
+      expect(await destination.head('k')).toMatchObject({ object: { size: 7, mtimeNs } });
+    });
+
+    test('is not made of another object than was seen, nor of none', async () => {
+      const destination = await open();
+      const etag = await written(destination, 'a', 'content');
+      const changed = { kind: 'source-changed' };
+      expect(await destination.copy({ key: 'a', etag: otherEtag }, 'b', plain, none)).toEqual(changed);
+      expect(await destination.copy({ key: 'c', etag }, 'b', plain, none)).toEqual(changed);
+      expect(await destination.copy({ key: 'c', etag }, 'b', plain, absent)).toEqual(changed);
+      expect(await destination.head('b')).toEqual({ kind: 'absent' });
+    });
+
+    test('holds to its precondition', async () => {
+      const destination = await open();
+      const etag = await written(destination, 'a', 'content');
+      const other = await written(destination, 'b', 'of somebody else');
+      const copy = (precondition: Precondition, to = 'b') =>
+        destination.copy({ key: 'a', etag }, to, plain, precondition);
+      expect(await copy(absent)).toMatchObject({ kind: 'precondition-failed' });
+      expect(await copy(ifMatch(etag))).toMatchObject({ kind: 'precondition-failed' });
+      expect(await copy(ifMatch(etag), 'c')).toEqual({ kind: 'missing' });
+      expect(await destination.head('b')).toMatchObject({ object: { etag: other } });
+      expect(await copy(ifMatch(other))).toMatchObject({ kind: 'written', etag });
     });
   });
 

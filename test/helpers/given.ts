@@ -15,15 +15,16 @@ function at(seconds: number): bigint {
 /** A regular file of so many bytes. */
 export function file(
   size: number,
-  { mtime = 0, ctime = mtime, ino = 1n, mode = 0o100644 }: Partial<Touched> = {},
+  { mtime = 0, ctime = mtime, ino = 1n, dev = 1n, mode = 0o100644 }: Partial<Touched> = {},
 ): FileState {
-  return { size, mtimeNs: at(mtime), ctimeNs: at(ctime), ino, dev: 1n, mode, uid: 1000, gid: 1000 };
+  return { size, mtimeNs: at(mtime), ctimeNs: at(ctime), ino, dev, mode, uid: 1000, gid: 1000 };
 }
 
 interface Touched {
   mtime: number;
   ctime: number;
   ino: bigint;
+  dev: bigint;
   mode: number;
 }
 
@@ -109,10 +110,10 @@ export function judgement(policy: Judgement['policy'], compare: Judgement['compa
   return { policy, compare, toleranceMs: 2_000 };
 }
 
-export const none: Precondition = { kind: 'none' };
-export const absent: Precondition = { kind: 'absent' };
-export function ifMatch(etag: string): Precondition {
-  return { kind: 'etag', etag };
+export const none = { kind: 'none' } as const satisfies Precondition;
+export const absent = { kind: 'absent' } as const satisfies Precondition;
+export function ifMatch(etag: string) {
+  return { kind: 'etag', etag } as const satisfies Precondition;
 }
 
 export function upload(precondition: Precondition, reason: Reason): Action {

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import Database from 'better-sqlite3';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { Journal, JournalInUse, journalFile } from '../../src/journal/journal.ts';
-import { schemaVersion } from '../../src/journal/schema.ts';
+import { migrate, schemaVersion } from '../../src/journal/schema.ts';
 import { TestJournal, identity } from '../helpers/journal.ts';
 import { temporaryDirectory } from '../helpers/temporary.ts';
 
@@ -111,17 +111,31 @@ describe('a file that is no journal of ours is refused and left as it is', () =>
 
 test('a journal of an older version is brought up to date, and not read before', () => {
   const stateDir = temporaryDirectory();
-  const before = new TestJournal(stateDir);
-  before.observe('a');
-  before.claimOne('a');
-  before.journal.close();
   inspect(stateDir, (database) => {
-    database.exec('ALTER TABLE change DROP COLUMN tried; PRAGMA user_version = 1');
+    migrate(database, 1);
+    database.exec(`
+      INSERT INTO folder (folder_id, name, path) VALUES (1, 'documents', '/srv/documents');
+      INSERT INTO destination (destination_id, name, identity) VALUES (1, 'backup', 'aws/acme-backup');
+      INSERT INTO route (route_id, folder_id, destination_id, identity, judgement)
+        VALUES (1, 1, 1, 'aws/acme-backup/web-1/', 'overwrite, content');
+      INSERT INTO directory (dir_id, folder_id, path) VALUES (1, 1, '');
+      INSERT INTO change (route_id, dir_id, name, state, generation, ready_at, since_at)
+        VALUES (1, 1, 'a', 'claimed', 1, 0, 0);
+      INSERT INTO baseline (route_id, dir_id, name, outcome, owned, gone, size, mtime_ns, ctime_ns, ino, mode, uid, gid,
+                            etag, settled_at)
+        VALUES (1, 1, 'a', 'uploaded', 1, 0, 10, 1, 2, 3, 4, 5, 6, '"old"', 0);
+    `);
   });
   expect(() => Journal.openReadOnly(stateDir)).toThrow(/written by an older s3syncd: start this one once/);
   const journal = new TestJournal(stateDir);
   onTestFinished(() => journal.journal.close());
-  expect(journal.claim()).toMatchObject([{ path: 'a', tried: true }]);
+  expect(journal.claim()).toMatchObject([
+    {
+      path: 'a',
+      tried: true,
+      baseline: { outcome: 'uploaded', owned: true, file: { size: 10 }, etag: '"old"' },
+    },
+  ]);
 });
 
 describe('a second writer', () => {
