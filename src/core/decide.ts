@@ -206,7 +206,7 @@ function relate(facts: FileFacts, object: ObjectState, judgement: Judgement): Re
       return 'same';
     case 'aws':
       // aws-cli: upload if the file's mtime is later than LastModified; never looks at metadata or content.
-      return file.mtimeNs > BigInt(object.lastModifiedMs) * 1_000_000n ? 'newer' : 'older';
+      return microsecondsAsAws(file.mtimeNs) > object.lastModifiedMs * 1_000 ? 'newer' : 'older';
     case 'size-and-time':
       return sameIfTied(compareTimes(file, object, judgement.toleranceMs));
     case 'content':
@@ -219,6 +219,19 @@ function relate(facts: FileFacts, object: ObjectState, judgement: Judgement): Re
         : sameIfTied(compareTimes(file, object, judgement.toleranceMs));
   }
 }
+
+/**
+ * A time as aws-cli has it: Python's st_mtime is a double of seconds, and its datetime rounds that to microseconds. A
+ * file that is 400 ns younger than its object is as old to it.
+ */
+function microsecondsAsAws(ns: bigint): number {
+  const fraction = ((ns % second) + second) % second;
+  const seconds = Number((ns - fraction) / second) + 1e-9 * Number(fraction);
+  const whole = Math.trunc(seconds);
+  return whole * 1e6 + Math.round((seconds - whole) * 1e6);
+}
+
+const second = 1_000_000_000n;
 
 type Times = 'newer' | 'older' | 'tie' | 'unknown-object';
 

@@ -481,6 +481,21 @@ describe('T1: first contact, as aws s3 sync', () => {
       upload(none, 'newer'),
     ],
     [
+      'later by less than half a microsecond, which aws-cli does not see: skipped',
+      given({ local: file(10, { mtime: 400e-9 }), remote: listed(10) }),
+      settle('skipped-not-newer', 'older', 'owned'),
+    ],
+    [
+      'later by a microsecond: uploaded',
+      given({ local: file(10, { mtime: 1e-6 }), remote: listed(10) }),
+      upload(none, 'newer'),
+    ],
+    [
+      'from before 1970: skipped',
+      given({ local: file(10, { mtime: -2e9 + 0.5 }), remote: listed(10) }),
+      settle('skipped-not-newer', 'older', 'owned'),
+    ],
+    [
       'not later than LastModified: skipped, whatever the content',
       given({ local: file(10, { mtime: 0 }), remote: listed(10), content: 'different' }),
       settle('skipped-not-newer', 'older', 'owned'),

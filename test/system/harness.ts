@@ -341,11 +341,16 @@ export async function until(
   }
 }
 
-/** A generator that gives the same numbers for the same seed, which is printed. S3SYNCD_TEST_SEED repeats a run. */
-export function seededRandom(): () => number {
+/** Another one for every run, printed: S3SYNCD_TEST_SEED repeats a run. */
+export function randomSeed(): number {
   const seed = Number(process.env['S3SYNCD_TEST_SEED'] ?? randomBytes(4).readUInt32BE());
   console.log(`seed ${seed} (S3SYNCD_TEST_SEED=${seed} repeats it)`);
-  let state = seed >>> 0;
+  return seed;
+}
+
+/** A generator that gives the same numbers for the same seed. */
+export function seededRandom(): () => number {
+  let state = randomSeed() >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;
     let mixed = Math.imul(state ^ (state >>> 15), state | 1);
