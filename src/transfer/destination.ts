@@ -2,7 +2,7 @@
 // a `Failure`, classified where it happened.
 import type { Readable } from 'node:stream';
 import type { ObjectDescription } from '../core/description.ts';
-import type { Checksum, Precondition, Remote } from '../core/object.ts';
+import type { Checksum, ChecksumAlgorithm, Precondition, Remote } from '../core/object.ts';
 
 export type WriteResult =
   | { readonly kind: 'written'; readonly etag: string; readonly versionId?: string }
@@ -61,6 +61,8 @@ export interface UploadHandle {
   readonly uploadId: string;
   /** Of SSE-C, with which it was begun: every part has to bring it. */
   readonly customerKey?: string;
+  /** With which it was begun: every part has to bring its own. */
+  readonly checksum?: ChecksumAlgorithm;
 }
 
 export interface BegunUpload extends UploadHandle {
@@ -95,7 +97,11 @@ export interface Destination {
   list(prefix: string, signal: AbortSignal): AsyncIterable<readonly ListedKey[]>;
 
   /** `retried`: a first try may have made another upload, which nobody knows. */
-  createUpload(key: string, description: ObjectDescription): Promise<{ uploadId: string; retried: boolean }>;
+  createUpload(
+    key: string,
+    description: ObjectDescription,
+    checksum: ChecksumAlgorithm | 'none',
+  ): Promise<{ uploadId: string; retried: boolean }>;
   /** Uploads to exactly this key that are under way, whoever began them. */
   listUploads(key: string): Promise<BegunUpload[]>;
   uploadPart(

@@ -78,8 +78,8 @@ async function probeMultipart(
   bytes: Buffer,
 ): Promise<Pick<Capabilities, 'completeIfAbsent' | 'multipartTags'>> {
   const { uploadId } =
-    (await unlessDenied(unlessNotUnderstood(destination.createUpload(key, tagged)))) ??
-    (await destination.createUpload(key, plain));
+    (await unlessDenied(unlessNotUnderstood(destination.createUpload(key, tagged, 'none')))) ??
+    (await destination.createUpload(key, plain, 'none'));
   const upload = { key, uploadId };
   try {
     const signal = AbortSignal.timeout(60_000);

@@ -30,7 +30,13 @@ import {
 import type { DestinationConfig } from '../config/config.ts';
 import type { ObjectDescription } from '../core/description.ts';
 import { Failure, unlessDenied } from '../core/failure.ts';
-import { checksumAlgorithms, type Checksum, type Precondition, type Remote } from '../core/object.ts';
+import {
+  checksumAlgorithms,
+  type Checksum,
+  type ChecksumAlgorithm,
+  type Precondition,
+  type Remote,
+} from '../core/object.ts';
 import type {
   BegunUpload,
   Body,
@@ -205,10 +211,13 @@ export class S3Destination implements Destination {
     } while (token !== undefined);
   }
 
-  async createUpload(key: string, description: ObjectDescription) {
+  async createUpload(key: string, description: ObjectDescription, checksum: ChecksumAlgorithm | 'none') {
     const command = new CreateMultipartUploadCommand({
       ...this.#common,
       Key: key,
+      // Announced, the parts' checksums are kept for the object, and not every S3 takes them unannounced ("expected
+      // checksum Type: null").
+      ...(checksum !== 'none' && { ChecksumAlgorithm: algorithmName(checksum) }),
       ...describe(description, Date.now()),
     });
     const { UploadId, $metadata } = await this.#send('CreateMultipartUpload', key, () =>
@@ -296,7 +305,11 @@ export class S3Destination implements Destination {
       Key: upload.key,
       UploadId: upload.uploadId,
       MultipartUpload: {
-        Parts: parts.map((part) => ({ PartNumber: part.partNumber, ETag: part.etag })),
+        Parts: parts.map(({ partNumber, etag, checksum = '' }) => ({
+          PartNumber: partNumber,
+          ETag: etag,
+          ...checksumInput(upload.checksum && { algorithm: upload.checksum, value: checksum }),
+        })),
       },
       ...this.#condition(precondition),
     });
@@ -624,13 +637,16 @@ function credentialsConfig(config: DestinationConfig): Pick<S3ClientConfig, 'cre
   };
 }
 
-function checksumInput(checksum: Checksum | undefined) {
-  if (!checksum) return {};
-  const { algorithm, value } = checksum;
-  if (algorithm === 'crc32') return { ChecksumCRC32: value };
-  if (algorithm === 'sha256') return { ChecksumSHA256: value };
+/** As S3 writes it. */
+function algorithmName(algorithm: ChecksumAlgorithm) {
+  if (algorithm === 'crc32') return 'CRC32';
+  if (algorithm === 'sha256') return 'SHA256';
   assert(algorithm === 'crc64nvme', `${algorithm} is never sent`);
-  return { ChecksumCRC64NVME: value };
+  return 'CRC64NVME';
+}
+
+function checksumInput(checksum: Checksum | undefined) {
+  return checksum && { [`Checksum${algorithmName(checksum.algorithm)}` as const]: checksum.value };
 }
 
 function objectFromHead(head: HeadObjectCommandOutput) {

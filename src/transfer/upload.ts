@@ -216,16 +216,16 @@ async function putInParts(request: DescribedRequest, file: OpenFile): Promise<Up
 
 /** Has the store make an upload, and remembers it: that it will be asked first, then which one it is. */
 async function create(
-  { destination, key, memory, description }: DescribedRequest,
+  { destination, key, memory, description, checksum }: DescribedRequest,
   identity: UploadIdentity,
 ): Promise<UploadHandle> {
   const beganMs = Date.now();
   memory.begin({ key, ...identity });
   try {
-    const { uploadId, retried } = await destination.createUpload(key, description);
+    const { uploadId, retried } = await destination.createUpload(key, description, checksum);
     memory.created(uploadId);
     if (retried) await endUnknownUploads(destination, { key, uploadId, beganMs });
-    return { key, uploadId, ...customerKeyOf(description) };
+    return { key, uploadId, ...begunWith(description, checksum) };
   } catch (error) {
     if (error instanceof Failure && !error.mayHaveLanded) memory.end();
     throw error;
@@ -304,7 +304,7 @@ async function resume(
     const whole = size === partLength(identity.file.size, identity.partSize, partNumber);
     return whole && known !== undefined ? [{ partNumber, etag, checksum: known }] : [];
   });
-  return { handle: { ...begun, ...customerKeyOf(request.description) }, parts };
+  return { handle: { ...begun, ...begunWith(request.description, request.checksum) }, parts };
 }
 
 async function sendParts(
@@ -407,8 +407,15 @@ function holds(precondition: Precondition, etag: string | undefined): boolean {
   }
 }
 
-function customerKeyOf({ encryption }: ObjectDescription): Pick<UploadHandle, 'customerKey'> {
-  return encryption?.sse === 'customer' ? { customerKey: encryption.key } : {};
+/** What every part has to bring. */
+function begunWith(
+  { encryption }: ObjectDescription,
+  checksum: ChecksumAlgorithm | 'none',
+): Pick<UploadHandle, 'customerKey' | 'checksum'> {
+  return {
+    ...(encryption?.sse === 'customer' && { customerKey: encryption.key }),
+    ...(checksum !== 'none' && { checksum }),
+  };
 }
 
 function digestOf(description: ObjectDescription): string {

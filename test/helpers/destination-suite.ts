@@ -41,8 +41,8 @@ export async function listedKeys(destination: Destination, prefix: string): Prom
 
 /** Begins an upload and sends its parts. */
 export async function withParts(destination: Destination, key: string, contents: readonly Buffer[]) {
-  const { uploadId } = await destination.createUpload(key, plain);
-  const upload = { key, uploadId };
+  const { uploadId } = await destination.createUpload(key, plain, 'crc32');
+  const upload = { key, uploadId, checksum: 'crc32' as const };
   const parts = [];
   for (const [index, content] of contents.entries()) {
     const checksum = await checksumOf('crc32', content);
@@ -251,7 +251,8 @@ export function destinationSuite(name: string, open: () => Promise<Destination>)
     test('keeps the part that was sent last under a number', async () => {
       const destination = await open();
       const { upload } = await withParts(destination, 'k', [first]);
-      const again = await destination.uploadPart(upload, 1, last, undefined, never);
+      const checksum = await checksumOf('crc32', last);
+      const again = await destination.uploadPart(upload, 1, last, checksum, never);
       expect(await destination.listParts(upload)).toMatchObject([{ etag: again.etag, size: 1 }]);
     });
 
@@ -273,7 +274,8 @@ export function destinationSuite(name: string, open: () => Promise<Destination>)
       await destination.abortUpload(upload);
       await destination.abortUpload(upload);
       expect(await destination.completeUpload(upload, parts, none)).toEqual({ kind: 'missing' });
-      await expect(destination.uploadPart(upload, 1, last, undefined, never)).rejects.toMatchObject({
+      const checksum = await checksumOf('crc32', last);
+      await expect(destination.uploadPart(upload, 1, last, checksum, never)).rejects.toMatchObject({
         code: 'NoSuchUpload',
       });
     });

@@ -192,7 +192,7 @@ describe('an answer that does not come from S3', () => {
     const { upload, parts } = await withParts(destination, 'a', [Buffer.from('content')]);
     bucket.server.faults.add(fault);
     const transient = { class: expect.stringMatching(/^(transient|throttled)$/) as string };
-    await expect(destination.createUpload('b', plain)).rejects.toMatchObject(transient);
+    await expect(destination.createUpload('b', plain, 'crc32')).rejects.toMatchObject(transient);
     await expect(destination.uploadPart(upload, 2, Buffer.from('x'), undefined, never)).rejects.toMatchObject(
       transient,
     );

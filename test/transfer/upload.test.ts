@@ -5,7 +5,7 @@ import path from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Capabilities } from '../../src/core/capabilities.ts';
 import type { Precondition } from '../../src/core/object.ts';
-import { checksumOf } from '../../src/transfer/checksum.ts';
+import { checksumLike, checksumOf } from '../../src/transfer/checksum.ts';
 import { ByteBudget } from '../../src/transfer/limits.ts';
 import { describeFile } from '../../src/transfer/metadata.ts';
 import { connect, S3Destination } from '../../src/transfer/s3.ts';
@@ -196,6 +196,21 @@ describe('a large file', () => {
     expect(version.headers).toMatchObject({ 'content-type': 'text/plain' });
     expect(it.bucket.uploads).toEqual([]);
   });
+
+  test.each(['crc32', 'sha256', 'crc64nvme'] as const)(
+    'has the %s of every part verified by the store, and kept for the object',
+    async (checksum) => {
+      const it = await subject();
+      it.write(content(32 * MiB));
+      await it.upload(none, { checksum });
+      const kept = it.bucket.attributes('k')?.checksum;
+      expect(kept).toMatchObject({ algorithm: checksum.toUpperCase() });
+      const bytes = it.bucket.server.store.body(it.bucket.attributes('k')!);
+      const partSize = kept!.value.includes('-') ? { partSize: 16 * MiB } : {};
+      const like = { algorithm: checksum, value: kept!.value, ...partSize };
+      expect(await checksumLike(like, [bytes])).toMatchObject({ value: kept!.value });
+    },
+  );
 
   test('of exactly two parts has two', async () => {
     const it = await subject();
