@@ -71,7 +71,12 @@ function checkFolder(folder: FolderConfig): Finding[] {
 
 async function checkDestination(config: Config, destination: DestinationConfig): Promise<Finding[]> {
   const subject = `destination "${destination.name}"`;
-  const folders = config.folders.filter((folder) => folder.to.includes(destination.name));
+  const routes = config.folders.flatMap((folder) =>
+    folder.to
+      .filter((route) => route.destination === destination.name)
+      .map(({ policy }) => ({ folder, policy })),
+  );
+  const folders = routes.map(({ folder }) => folder);
   const client = connect(destination);
   try {
     const findings: Finding[] = [];
@@ -80,9 +85,9 @@ async function checkDestination(config: Config, destination: DestinationConfig):
       const capabilities = await probe(s3, prefix);
       const place = `${destination.bucket}/${prefix}`;
       findings.push(finding('ok', subject, `${place} can be written`));
-      const needy = folders.filter((folder) => folder.policy !== 'overwrite');
+      const needy = routes.filter(({ policy }) => policy !== 'overwrite');
       if (needy.length > 0 && !capabilities.putIfAbsent && !destination.unsafeEmulation) {
-        const names = needy.map((folder) => `"${folder.name}" (${folder.policy})`).join(', ');
+        const names = needy.map(({ folder, policy }) => `"${folder.name}" (${policy})`).join(', ');
         findings.push(
           finding(
             'error',

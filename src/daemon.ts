@@ -8,8 +8,10 @@ import {
   type Config,
   type DestinationConfig,
   type FolderConfig,
+  type RouteConfig,
 } from './config/config.ts';
 import { compileRules, customerKeys } from './core/rules.ts';
+import { compileSelector } from './core/selector.ts';
 import { Drain } from './drain/drain.ts';
 import { Endpoint } from './drain/endpoint.ts';
 import type { Handled } from './drain/act.ts';
@@ -109,8 +111,8 @@ export class Daemon {
       degraded,
       halt,
     }));
-    const identity = (folder: FolderConfig, destination: string) =>
-      routeIdentity(folder, this.config.destinations.get(destination)!);
+    const identity = (folder: FolderConfig, route: RouteConfig) =>
+      routeIdentity(folder, route, this.config.destinations.get(route.destination)!);
     const routes = new Map(this.drains.map((drain) => [drain.route.routeId, drain.status]));
     const live = { sinceMs: this.startedMs, folders, routes };
     return readStatus(this.config, this.journal, identity, version, live);
@@ -172,6 +174,10 @@ export class Daemon {
           include: config.include,
           exclude: config.exclude,
           symlinks: config.symlinks,
+          selectors: this.#drainsOf(folderId).flatMap(({ route: { routeId, to } }) =>
+            to.when ? [{ routeId, when: to.when }] : [],
+          ),
+          rules: config.rules,
           rescanMs: config.rescanMs,
         })),
       },
@@ -281,18 +287,19 @@ function openRoutes(config: Config, journal: Journal): { routes: Route[]; close:
   );
   const endpoints = new Map<string, Endpoint>();
   const routes = config.folders.flatMap((folder) =>
-    folder.to.map((name) => {
-      const destination = config.destinations.get(name)!;
+    folder.to.map((to) => {
+      const destination = config.destinations.get(to.destination)!;
       const endpointName = destination.endpoint ?? `aws:${destination.region ?? ''}`;
       const endpoint = endpoints.get(endpointName) ?? new Endpoint(endpointName);
       endpoints.set(endpointName, endpoint);
-      const row = journal.registerRoute(routeIdentity(folder, destination));
+      const row = journal.registerRoute(routeIdentity(folder, to, destination));
       return makeRoute(
         folder,
+        to,
         destination,
         row,
         endpoint,
-        new S3Destination(destination, clients.get(name)!, customerKeys(folder.rules)),
+        new S3Destination(destination, clients.get(destination.name)!, customerKeys(folder.rules)),
       );
     }),
   );
@@ -302,34 +309,39 @@ function openRoutes(config: Config, journal: Journal): { routes: Route[]; close:
 
 /** Two folders in one bucket, the prefix of one within that of the other. */
 function shareKeys(a: Route, b: Route, config: Config): boolean {
-  const store = ({ folder, destination }: Route) =>
-    routeIdentity(folder, config.destinations.get(destination.name)!).store;
+  const store = ({ folder, to }: Route) =>
+    routeIdentity(folder, to, config.destinations.get(to.destination)!).store;
   const overlap = a.prefix.startsWith(b.prefix) || b.prefix.startsWith(a.prefix);
   return a !== b && overlap && store(a) === store(b);
 }
 
 export function makeRoute(
   folder: FolderConfig,
+  to: RouteConfig,
   destination: DestinationConfig,
   row: Pick<Route, 'routeId' | 'folderId' | 'destinationId'>,
   endpoint: Endpoint,
   s3: S3Destination,
 ): Route {
-  const describe = compileRules(folder.rules, { host: hostname(), folder: folder.name });
+  const context = { host: hostname(), folder: folder.name };
+  const describe = compileRules(folder.rules, context);
+  const selects = compileSelector(to.when, folder.rules, context);
   return {
     routeId: row.routeId,
     folderId: row.folderId,
     destinationId: row.destinationId,
     folder,
+    to,
     root: { path: realPath(folder.path), symlinks: folder.symlinks },
     selection: new Selection(folder),
+    selects: (path, file) => selects(path, file, Date.now()),
     destination: s3,
     endpoint,
     prefix: routePrefix(destination, folder),
-    judgement: { policy: folder.policy, compare: folder.compare, toleranceMs: clockToleranceMs },
+    judgement: { policy: to.policy, compare: to.compare, toleranceMs: clockToleranceMs },
     checksum: destination.checksum,
     describe: (path, file) => describeFile(describe(path, file, Date.now()), file, folder.preserve),
-    needsConditions: folder.policy !== 'overwrite',
+    needsConditions: to.policy !== 'overwrite',
     unsafeEmulation: destination.unsafeEmulation,
     emulates: false,
     siblings: [],

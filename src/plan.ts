@@ -6,7 +6,7 @@ import { unfitness } from './core/description.ts';
 import { Failure } from './core/failure.ts';
 import type { Observation } from './core/observation.ts';
 import { bytesName, joinPath, keyFor } from './core/key.ts';
-import { customerKeys } from './core/rules.ts';
+import { customerKeys, type DescribedFile } from './core/rules.ts';
 import { makeRoute } from './daemon.ts';
 import { Endpoint } from './drain/endpoint.ts';
 import { firstFacts, resolve } from './drain/look.ts';
@@ -55,6 +55,8 @@ export async function planConfig(config: Config): Promise<Plan> {
         routeIds,
         symlinks: folder.symlinks,
         selection: new Selection(folder),
+        selects: (routeId: number, path: string, file: DescribedFile) =>
+          routes.find((route) => route.routeId === routeId)!.selects(path, file),
         known,
         reported: new Set<string>(),
         tellAbsent: true,
@@ -86,16 +88,17 @@ function planRoutes(
   folder: Config['folders'][number],
   journal: Journal | undefined,
 ): Route[] {
-  return folder.to.map((name, index) => {
-    const destination = config.destinations.get(name)!;
+  return folder.to.map((to, index) => {
+    const destination = config.destinations.get(to.destination)!;
     // Without a row nothing is known: numbers that no row has.
     const unknown = { routeId: -1 - index, folderId: -1, destinationId: -1 };
-    const row = journal?.findRoute(routeIdentity(folder, destination)) ?? unknown;
+    const row = journal?.findRoute(routeIdentity(folder, to, destination)) ?? unknown;
     return makeRoute(
       folder,
+      to,
       destination,
       row,
-      new Endpoint(name),
+      new Endpoint(destination.name),
       new S3Destination(destination, connect(destination), customerKeys(folder.rules)),
     );
   });

@@ -38,7 +38,7 @@ function fromJournal(config: Config): Status | undefined {
     return readStatus(
       config,
       journal,
-      (folder, destination) => routeIdentity(folder, config.destinations.get(destination)!),
+      (folder, route) => routeIdentity(folder, route, config.destinations.get(route.destination)!),
       version,
       undefined,
     );

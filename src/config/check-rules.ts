@@ -1,6 +1,7 @@
 // Checks of a folder's rules: together, with its destinations, and with what S3 charges.
 import { metadataBytes, metadataBytesMax, tagsMax, type StorageClass } from '../core/description.ts';
 import { globProblem, matchesAll, type Rule } from '../core/rules.ts';
+import type { Selector } from '../core/selector.ts';
 import { isInTheOpen } from './config.ts';
 import type { DestinationConfig, FolderConfig } from './config.ts';
 import type { Path } from './document.ts';
@@ -16,7 +17,7 @@ export function* checkRules(
   destinations: ReadonlyMap<string, DestinationConfig>,
   nowMs: number,
 ): Iterable<Finding> {
-  const used = folder.to.flatMap((name) => destinations.get(name) ?? []);
+  const used = folder.to.flatMap(({ destination }) => destinations.get(destination) ?? []);
   for (const [index, rule] of folder.rules.entries()) {
     const at = (key: string): Path => ['folders', folder.name, 'rules', index, key];
     yield* checkMatch(rule, at);
@@ -27,12 +28,52 @@ export function* checkRules(
   yield* checkTagsTogether(folder);
 }
 
+/** A destination that would never get a file is a mistake, and one that is noticed late. */
+export function* checkSelector(selector: Selector, { rules }: FolderConfig, path: Path): Iterable<Finding> {
+  const at: At = (key) => [...path, key];
+  for (const glob of selector.match ?? []) {
+    const fault = globProblem(glob);
+    if (fault) yield problem(at('match'), `${JSON.stringify(glob)} ${fault}`);
+  }
+  yield* checkSizes(selector, at);
+  for (const [tag, values] of Object.entries(selector.tags ?? {})) {
+    const given = rules.flatMap(({ tags = {} }) => (Object.hasOwn(tags, tag) ? [tags[tag]!] : []));
+    const may = given.some((value) => value.includes('{') || values.includes(value));
+    if (given.length === 0) {
+      yield problem(
+        [...at('tags'), tag],
+        'no rule of this folder gives a file this tag, so none would go there; add a rule, or correct the name',
+        'key',
+      );
+    } else if (!may) {
+      const known = given.map((value) => JSON.stringify(value)).join(', ');
+      yield problem(
+        [...at('tags'), tag],
+        `the rules of this folder give this tag other values (${known}), so no file would go there; correct one of them`,
+      );
+    }
+  }
+}
+
 type At = (key: string) => Path;
 
 function* checkMatch(rule: Rule, at: At): Iterable<Finding> {
   const fault = globProblem(rule.match);
   if (fault) yield problem(at('match'), `${JSON.stringify(rule.match)} ${fault}`);
-  const { largerThanBytes, smallerThanBytes, olderThanMs, newerThanMs } = rule;
+  yield* checkSizes(rule, at);
+  const { olderThanMs, newerThanMs } = rule;
+  if (olderThanMs !== undefined && newerThanMs !== undefined && newerThanMs <= olderThanMs) {
+    yield problem(
+      at('older-than'),
+      `no file is older than ${formatDuration(olderThanMs)} and newer than ${formatDuration(newerThanMs)}; make newer-than the longer one`,
+    );
+  }
+}
+
+function* checkSizes(
+  { largerThanBytes, smallerThanBytes }: Pick<Rule, 'largerThanBytes' | 'smallerThanBytes'>,
+  at: At,
+): Iterable<Finding> {
   if (
     largerThanBytes !== undefined &&
     smallerThanBytes !== undefined &&
@@ -41,12 +82,6 @@ function* checkMatch(rule: Rule, at: At): Iterable<Finding> {
     yield problem(
       at('larger-than'),
       `no file is larger than ${formatSize(largerThanBytes)} and smaller than ${formatSize(smallerThanBytes)}; make smaller-than the larger one`,
-    );
-  }
-  if (olderThanMs !== undefined && newerThanMs !== undefined && newerThanMs <= olderThanMs) {
-    yield problem(
-      at('older-than'),
-      `no file is older than ${formatDuration(olderThanMs)} and newer than ${formatDuration(newerThanMs)}; make newer-than the longer one`,
     );
   }
 }
@@ -92,11 +127,12 @@ const daysWarn = 90;
 
 function* checkStorageClass(
   { storageClass, largerThanBytes = 0, olderThanMs }: Rule,
-  { policy }: FolderConfig,
+  { to }: FolderConfig,
   used: readonly DestinationConfig[],
   at: At,
 ): Iterable<Finding> {
   if (storageClass === undefined) return;
+  const replaces = to.some(({ policy }) => policy !== 'skip-existing');
   const charge = charges[storageClass];
   if (charge?.small !== undefined && largerThanBytes < smallBytes - 1) {
     yield warning(
@@ -104,7 +140,7 @@ function* checkStorageClass(
       `${storageClass} ${charge.small}; add "larger-than: ${formatSize(smallBytes)}" to leave small files out`,
     );
   }
-  if (charge && charge.days >= daysWarn && olderThanMs === undefined && policy !== 'skip-existing') {
+  if (charge && charge.days >= daysWarn && olderThanMs === undefined && replaces) {
     yield warning(
       at('storage-class'),
       `${storageClass} bills every object for ${charge.days} days, also one that is replaced before; add older-than to leave out files that still change, or let a lifecycle rule of the bucket move them`,

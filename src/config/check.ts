@@ -3,10 +3,10 @@
 import { realpathSync, statSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
 import { makeFilter } from '../core/filter.ts';
-import { checkRules } from './check-rules.ts';
+import { checkRules, checkSelector } from './check-rules.ts';
 import { isInTheOpen, routePrefix } from './config.ts';
 import type { DestinationConfig, FolderConfig } from './config.ts';
-import { asMapping } from './document.ts';
+import { asMapping, isMapping } from './document.ts';
 import type { ConfigDocument, Path } from './document.ts';
 import type { ConfigParts } from './effective.ts';
 import { problem, warning, type Finding } from './finding.ts';
@@ -31,6 +31,9 @@ export function checkConfig(
       ...checkTimes(document, folder),
       ...checkPatterns(document, folder),
       ...checkRules(folder, parts.destinations, nowMs),
+      ...folder.to.flatMap(({ when }, index) =>
+        when ? [...checkSelector(when, folder, [...entryPath(document, folder, index), 'when'])] : [],
+      ),
     ]),
     ...checkDestinationNames(document, parts.destinationNames),
     ...checkStateDir(parts),
@@ -195,19 +198,24 @@ function* namedDestinations(
   for (const folder of Object.keys(asMapping(document.valueAt(['folders'])))) {
     const path = ['folders', folder, 'to'];
     const to = document.valueAt(path);
-    if (typeof to === 'string' && document.resolved(path)) yield { folder, name: to, path };
-    if (!Array.isArray(to)) continue;
-    for (const [index, name] of to.entries()) {
-      const at = [...path, index];
+    const entries = Array.isArray(to) ? to.map((_, index) => [...path, index]) : [path];
+    for (const entry of entries) {
+      const at = namePath(document, entry);
+      const name = document.valueAt(at);
       if (typeof name === 'string' && document.resolved(at)) yield { folder, name, path: at };
     }
   }
 }
 
-/** Where the name of a folder's destination stands: `to` is a list or a single name. */
-function toPath(document: ConfigDocument, folder: FolderConfig, index: number): Path {
+/** Where an entry of `to` stands: it is a list or a single entry. */
+function entryPath(document: ConfigDocument, folder: FolderConfig, index: number): Path {
   const to: Path = ['folders', folder.name, 'to'];
   return Array.isArray(document.valueAt(to)) ? [...to, index] : to;
+}
+
+/** Where an entry names its destination: it is the name, or a mapping with it. */
+function namePath(document: ConfigDocument, entry: Path): Path {
+  return isMapping(document.valueAt(entry)) ? [...entry, 'destination'] : entry;
 }
 
 function* checkStateDir({ stateDir, folders }: ConfigParts): Iterable<Finding> {
@@ -239,7 +247,9 @@ function* checkStateDir({ stateDir, folders }: ConfigParts): Iterable<Finding> {
 function* checkNesting(folders: readonly FolderConfig[]): Iterable<Finding> {
   for (const [index, folder] of folders.entries()) {
     for (const other of folders.slice(0, index)) {
-      const shared = folder.to.find((name) => other.to.includes(name));
+      const shared = folder.to
+        .map(({ destination }) => destination)
+        .find((name) => other.to.some(({ destination }) => destination === name));
       if (shared === undefined || folder.path === '/' || other.path === '/') continue;
       const at: Path = ['folders', folder.name, 'path'];
       const [inner, outer] = isWithin(folder.path, other.path) ? [folder, other] : [other, folder];
@@ -267,15 +277,15 @@ function* checkSharedKeys(
 ): Iterable<Finding> {
   const first = new Map<string, { folder: string; destination: string }>();
   for (const folder of folders) {
-    for (const [index, name] of folder.to.entries()) {
+    for (const [index, { destination: name }] of folder.to.entries()) {
       const destination = destinations.get(name);
-      if (!destination || folder.to.indexOf(name) < index) continue;
+      if (!destination || folder.to.findIndex((route) => route.destination === name) < index) continue;
       const prefix = routePrefix(destination, folder);
       const place = JSON.stringify([destination.endpoint?.replace(/\/$/, ''), destination.bucket, prefix]);
       const other = first.get(place);
       if (other) {
         yield warning(
-          toPath(document, folder, index),
+          namePath(document, entryPath(document, folder, index)),
           other.folder === folder.name
             ? `"${name}" and "${other.destination}" are the same bucket and prefix; keep one of them`
             : `folders "${other.folder}" and "${folder.name}" have the same keys in bucket ${destination.bucket}, and files of the same path would conflict; put {folder}/ into the prefix of "${name}"`,

@@ -3,6 +3,7 @@
 import type { ChecksumAlgorithm } from '../core/object.ts';
 import type { Compare, DeleteMode, Policy, Preservable, SymlinkMode } from '../core/policy.ts';
 import type { Rule } from '../core/rules.ts';
+import type { Selector } from '../core/selector.ts';
 
 export interface Config {
   /** Absolute path of the file that it was read from. */
@@ -61,11 +62,8 @@ export interface FolderConfig {
   readonly name: string;
   /** Absolute. */
   readonly path: string;
-  /** Names of destinations, at least one, each once. */
-  readonly to: readonly string[];
-  readonly policy: Policy;
-  readonly compare: Compare;
-  readonly delete: DeleteMode;
+  /** At least one, each destination once. */
+  readonly to: readonly RouteConfig[];
   readonly settleMs: number;
   readonly settleMaxMs: number;
   readonly rescanMs: number;
@@ -76,6 +74,17 @@ export interface FolderConfig {
   readonly symlinks: SymlinkMode;
   readonly preserve: readonly Preservable[];
   readonly rules: readonly Rule[];
+}
+
+/** One folder's way to one destination. What the folder says for all of its ways is filled in. */
+export interface RouteConfig {
+  /** Its name. */
+  readonly destination: string;
+  /** Which files go this way. Absent: all. */
+  readonly when?: Selector;
+  readonly policy: Policy;
+  readonly compare: Compare;
+  readonly delete: DeleteMode;
 }
 
 /** Prefix of the keys of one folder at one destination. */
@@ -105,7 +114,11 @@ export interface RouteIdentity {
   readonly judgement: string;
 }
 
-export function routeIdentity(folder: FolderConfig, destination: DestinationConfig): RouteIdentity {
+export function routeIdentity(
+  folder: FolderConfig,
+  { policy, compare }: RouteConfig,
+  destination: DestinationConfig,
+): RouteIdentity {
   const store = JSON.stringify([destination.endpoint ?? 'aws', destination.bucket]);
   return {
     folder: folder.name,
@@ -113,6 +126,6 @@ export function routeIdentity(folder: FolderConfig, destination: DestinationConf
     destination: destination.name,
     store,
     identity: JSON.stringify([store, routePrefix(destination, folder)]),
-    judgement: JSON.stringify([folder.policy, folder.compare]),
+    judgement: JSON.stringify([policy, compare]),
   };
 }

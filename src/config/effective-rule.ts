@@ -1,9 +1,11 @@
-// From what a rule of the file says to what the program reads: keys that belong together become one value.
+// From what a rule or a selector of the file says to what the program reads: keys that belong together become one value.
 import { permissions } from '../core/description.ts';
 import type { Access, Encryption, ObjectLock } from '../core/description.ts';
 import type { Rule } from '../core/rules.ts';
+import type { Selector } from '../core/selector.ts';
 import { present } from './present.ts';
 import type { RuleInput } from './rule-schema.ts';
+import type { SelectorInput } from './selector-schema.ts';
 import { parseDuration, parseMoment, parseSize } from './units.ts';
 
 export function effectiveRule(input: RuleInput): Rule {
@@ -27,6 +29,17 @@ export function effectiveRule(input: RuleInput): Rule {
     encryption: encryptionOf(input),
     objectLock: input['object-lock'] && objectLockOf(input['object-lock']),
     checksum: input.checksum,
+  });
+}
+
+export function effectiveSelector(input: SelectorInput): Selector {
+  return present({
+    match: input.match === undefined ? undefined : [input.match].flat(),
+    largerThanBytes: parsed(input['larger-than'], parseSize),
+    smallerThanBytes: parsed(input['smaller-than'], parseSize),
+    tags:
+      input.tags &&
+      Object.fromEntries(Object.entries(input.tags).map(([name, values]) => [name, [values].flat()])),
   });
 }
 

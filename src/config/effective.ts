@@ -2,10 +2,10 @@
 import { resolve } from 'node:path';
 import type { z } from 'zod';
 import { fillTemplate } from '../core/template.ts';
-import type { Config, DestinationConfig, FolderConfig } from './config.ts';
+import type { Config, DestinationConfig, FolderConfig, RouteConfig } from './config.ts';
 import { asMapping } from './document.ts';
 import type { ConfigDocument } from './document.ts';
-import { effectiveRule } from './effective-rule.ts';
+import { effectiveRule, effectiveSelector } from './effective-rule.ts';
 import type { Environment } from './expand.ts';
 import { present } from './present.ts';
 import type { Problem } from './problem.ts';
@@ -128,10 +128,7 @@ function effectiveFolder(name: string, input: FolderInput, place: Surroundings):
   return {
     name,
     path: resolve(place.directory, input.path),
-    to: [input.to].flat(),
-    policy: input.policy,
-    compare: input.compare,
-    delete: input.delete,
+    to: [input.to].flat().map((entry) => effectiveRoute(entry, input)),
     settleMs: milliseconds(input.settle),
     settleMaxMs: milliseconds(input['settle-max']),
     rescanMs: milliseconds(input.rescan),
@@ -141,6 +138,20 @@ function effectiveFolder(name: string, input: FolderInput, place: Surroundings):
     preserve: input.preserve,
     rules: input.rules.map(effectiveRule),
   };
+}
+
+function effectiveRoute(
+  entry: Exclude<FolderInput['to'], readonly unknown[]>,
+  folder: FolderInput,
+): RouteConfig {
+  const { destination, when, ...own } = typeof entry === 'string' ? { destination: entry } : entry;
+  return present({
+    destination,
+    when: when && effectiveSelector(when),
+    policy: own.policy ?? folder.policy,
+    compare: own.compare ?? folder.compare,
+    delete: own.delete ?? folder.delete,
+  });
 }
 
 /** A text is one pattern or, when it has several lines, what would stand in a .gitignore. */

@@ -85,13 +85,13 @@ function hint(expected: string, input: unknown): string {
 }
 
 function keysAt(path: Path): string[] {
-  const schema = schemaAt(path);
+  const schema = alternative(schemaAt(path), '');
   return schema instanceof z.core.$ZodObject ? Object.keys(schema._zod.def.shape) : [];
 }
 
 function descriptionAt(path: Path): string | undefined {
   const key = String(path.at(-1));
-  const owner = schemaAt(path.slice(0, -1));
+  const owner = alternative(schemaAt(path.slice(0, -1)), key);
   const schema = owner instanceof z.core.$ZodObject ? owner._zod.def.shape[key] : undefined;
   return schema && z.globalRegistry.get(schema)?.description;
 }
@@ -100,12 +100,20 @@ function descriptionAt(path: Path): string | undefined {
 function schemaAt(path: Path): z.core.$ZodType | undefined {
   let schema: z.core.$ZodType | undefined = configSchema;
   for (const key of path) {
+    schema = alternative(schema, key);
     if (schema instanceof z.core.$ZodObject) schema = unwrapped(schema._zod.def.shape[String(key)]);
     else if (schema instanceof z.core.$ZodRecord) schema = unwrapped(schema._zod.def.valueType);
     else if (schema instanceof z.core.$ZodArray) schema = unwrapped(schema._zod.def.element);
     else return undefined;
   }
   return schema;
+}
+
+/** Of a union the alternative that has keys of this kind: an index is one of a list, a name one of a mapping. */
+function alternative(schema: z.core.$ZodType | undefined, key: PropertyKey) {
+  if (!(schema instanceof z.core.$ZodUnion)) return schema;
+  const holder = typeof key === 'number' ? z.core.$ZodArray : z.core.$ZodObject;
+  return schema._zod.def.options.find((option) => option instanceof holder);
 }
 
 function unwrapped(schema: z.core.$ZodType | undefined): z.core.$ZodType | undefined {

@@ -6,19 +6,28 @@ import { tagTemplates, templateProblem } from '../core/template.ts';
 import { checksumsSent } from './config.ts';
 import { duration, durationOrMoment, moment, size, text } from './values.ts';
 
-const tagValue = z
-  .string({
-    error: ({ input }) =>
-      typeof input === 'number' || typeof input === 'boolean'
-        ? `is a ${typeof input}; put it in quotes`
-        : undefined,
-  })
-  .max(256, 'is longer than 256 characters, the limit of S3')
-  .superRefine((value, context) => {
-    const problem =
-      templateProblem(value, tagTemplates) ?? charactersProblem(value.replaceAll(/\{[^{}]*\}/g, ''));
+const tagText = () =>
+  z
+    .string({
+      error: ({ input }) =>
+        typeof input === 'number' || typeof input === 'boolean'
+          ? `is a ${typeof input}; put it in quotes`
+          : undefined,
+    })
+    .max(256, 'is longer than 256 characters, the limit of S3');
+
+/** A value that a tag has, as against the template that gives it one. */
+export const givenTagValue = () =>
+  tagText().superRefine((value, context) => {
+    const problem = charactersProblem(value);
     if (problem) context.addIssue(problem);
   });
+
+const tagValue = tagText().superRefine((value, context) => {
+  const problem =
+    templateProblem(value, tagTemplates) ?? charactersProblem(value.replaceAll(/\{[^{}]*\}/g, ''));
+  if (problem) context.addIssue(problem);
+});
 
 // The alphabet that S3 documents for tags.
 function charactersProblem(text: string): string | undefined {
@@ -27,7 +36,7 @@ function charactersProblem(text: string): string | undefined {
   return `has ${JSON.stringify(bad)} in it; S3 allows letters, digits, spaces and + - = . _ : / @ in tags`;
 }
 
-const tagKey = z.string().superRefine((key, context) => {
+export const tagKey = z.string().superRefine((key, context) => {
   const problem =
     key === ''
       ? 'is empty; give the tag a name'

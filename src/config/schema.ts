@@ -6,10 +6,11 @@ import type { DeleteMode } from '../core/policy.ts';
 import { templateProblem } from '../core/template.ts';
 import { checksumsSent, logLevels } from './config.ts';
 import { ruleSchema } from './rule-schema.ts';
+import { selectorSchema } from './selector-schema.ts';
 import { duration, text } from './values.ts';
 
 /** Keys of the contract that this version cannot honour yet: refused by name rather than as a typing error. */
-export const plannedKeys: readonly string[] = ['key', 'max-delete', 'when'];
+export const plannedKeys: readonly string[] = ['key', 'max-delete'];
 const deleteModesSupported = ['keep'] as const satisfies readonly DeleteMode[];
 const plannedValues = (deleteModes as readonly string[]).filter((mode) => mode !== 'keep');
 
@@ -170,13 +171,21 @@ export const destinationSchema = z.strictObject({
   ),
 });
 
-const destinationName = () =>
-  z.string({
-    error: ({ input }) =>
-      typeof input === 'object' && input !== null && 'destination' in input
-        ? 'is a condition, which is not supported yet; write the name of the destination alone'
-        : undefined,
-  });
+/** One entry of `to`: a destination by its name, or with what is otherwise there than in the rest of the folder. */
+const toEntry = [
+  z.string(),
+  z.strictObject({
+    destination: z.string().describe('Name of the destination.'),
+    when: selectorSchema
+      .optional()
+      .describe('Which files go there; all that is given must hold. Default: all of the folder.'),
+    policy: oneOf(policies).optional().describe('Policy there. Default: that of the folder.'),
+    compare: oneOf(compares).optional().describe('Comparison there. Default: that of the folder.'),
+    delete: oneOf(deleteModesSupported)
+      .optional()
+      .describe('What happens there to the object of a deleted file. Default: as in the folder.'),
+  }),
+] as const;
 
 const patterns = () => z.union([z.string(), z.array(z.string())]);
 
@@ -184,8 +193,13 @@ const patterns = () => z.union([z.string(), z.array(z.string())]);
 export const folderSchema = z.strictObject({
   path: path().describe('Directory to keep in S3; relative to the config file.'),
   to: z
-    .union([destinationName(), z.array(destinationName()).min(1, 'names no destination; name at least one')])
-    .describe('Name of the destination, or a list of names.'),
+    .union(
+      [...toEntry, z.array(z.union(toEntry)).min(1, 'names no destination; name at least one')],
+      'is neither the name of a destination nor { destination: NAME, … }, nor a list of them',
+    )
+    .describe(
+      'Where to: the name of a destination, or { destination: NAME, when: …, policy: … }, or a list of either.',
+    ),
   policy: oneOf(policies)
     .default('overwrite')
     .describe(

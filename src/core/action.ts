@@ -48,6 +48,7 @@ const reasons = [
   'times-only',
   'deleted-locally',
   'never-synced',
+  'not-selected',
   'remote-deleted',
   'remote-changed',
   'foreign',

@@ -38,6 +38,7 @@ export interface Judgement {
 /** Decides what brings the object in line with the file. */
 export function decide(facts: Facts, judgement: Judgement): Action {
   if (facts.local.kind === 'file') return decideFile({ ...facts, file: facts.local.file }, judgement);
+  if (facts.local.kind === 'unselected') return decideUnselected(facts.baseline);
   if (facts.local.kind === 'other' && blockedTypes.has(facts.local.type) && !facts.baseline) {
     return { kind: 'block', reason: facts.local.type as 'fifo' | 'socket' | 'device' };
   }
@@ -45,6 +46,16 @@ export function decide(facts: Facts, judgement: Judgement): Action {
 }
 
 const blockedTypes: ReadonlySet<string> = new Set(['fifo', 'socket', 'device']);
+
+/**
+ * The route does not select the path, or no longer: the file grew, or the config says otherwise. It is not a deletion,
+ * so the object stays whatever `delete` says, and the baseline that the route was done with it.
+ */
+function decideUnselected(baseline: Baseline | undefined): Action {
+  if (!baseline || baseline.gone) return { kind: 'drop', outcome: 'unchanged', reason: 'not-selected' };
+  if (!agreed(baseline)) return { kind: 'forget', outcome: 'kept-remote', reason: 'not-selected' };
+  return settle('kept-remote', 'not-selected', baseline.owned);
+}
 
 /** No regular file stands at the path. Deletes are kept: the object stays, and the baseline says that the file is gone. */
 function decideAbsence(baseline: Baseline | undefined): Action {

@@ -24,6 +24,8 @@ export type OtherType = (typeof otherTypes)[number];
 export type Local =
   | { readonly kind: 'absent' }
   | { readonly kind: 'file'; readonly file: FileState }
+  /** Something that the route does not select, whatever it is. */
+  | { readonly kind: 'unselected' }
   | { readonly kind: 'other'; readonly type: OtherType; readonly fingerprint: Fingerprint };
 
 /** True when nothing suggests that the file was touched between two looks. */

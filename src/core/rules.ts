@@ -26,7 +26,7 @@ export interface RuleContext {
   readonly folder: string;
 }
 
-type DescribedFile = Pick<FileState, 'mtimeNs' | 'size'>;
+export type DescribedFile = Pick<FileState, 'mtimeNs' | 'size'>;
 
 /**
  * Describes the object of a file. Pure: the same path, file, rules and time give the same description.
@@ -53,6 +53,11 @@ export function globProblem(glob: string): string | undefined {
   } catch (error) {
     return `is not a glob (${error instanceof Error ? error.message : String(error)})`;
   }
+}
+
+/** True for paths that match one of the globs. */
+export function compileGlobs(globs: readonly string[]): (path: string) => boolean {
+  return picomatch([...globs], globOptions);
 }
 
 /** True for a rule that says nothing of which files it is for. */
@@ -104,7 +109,7 @@ function compileRule(rule: Rule) {
     newerThanMs = Infinity,
     ...fields
   } = rule;
-  const matchesPath = picomatch(match, globOptions);
+  const matchesPath = compileGlobs([match]);
   const matches = (path: string, size: number, ageMs: number): boolean =>
     size > largerThanBytes &&
     size < smallerThanBytes &&

@@ -353,6 +353,7 @@ function sightingOf(local: Local | undefined): Sighting {
     case 'other':
       return local.fingerprint;
     case 'absent':
+    case 'unselected':
     case undefined:
       return 'absent';
   }

@@ -2,7 +2,7 @@
 import { decide, type Content, type Facts } from '../core/decide.ts';
 import type { Action } from '../core/action.ts';
 import type { Baseline } from '../core/baseline.ts';
-import { sameFingerprint, type FileState } from '../core/file.ts';
+import { sameFingerprint, type FileState, type Local } from '../core/file.ts';
 import { comparableChecksum, type Checksum, type Remote } from '../core/object.ts';
 import type { ListedObject } from '../journal/journal.ts';
 import { checksumLike } from '../transfer/checksum.ts';
@@ -34,13 +34,24 @@ export type Resolved =
 /** The facts to begin with. @throws the system's error when the file's state cannot be read */
 export function firstFacts(route: Route, remembered: Remembered): Facts {
   return {
-    local: look(route.root, remembered.path),
+    local: lookFor(route, remembered),
     baseline: remembered.baseline,
     remote: remembered.baseline ? undefined : remoteFromListing(remembered.listed),
     content: undefined,
     noticed: remembered.noticed,
     ownTryMayHaveLanded: false,
   };
+}
+
+/**
+ * What stands at the path for this route. A file that is gone is judged as it last was: whose object the route would no
+ * longer write, it does not take away either.
+ */
+function lookFor(route: Route, { path, baseline }: Remembered): Local {
+  const local = look(route.root, path);
+  const file = local.kind === 'file' ? local.file : baseline?.file;
+  const described = file ?? (local.kind === 'other' ? local.fingerprint : undefined);
+  return described && !route.selects(path, described) ? { kind: 'unselected' } : local;
 }
 
 /** Decides, looking at whatever is asked for, until there is something to do. */

@@ -1,10 +1,11 @@
 // A route: one folder's way to one destination, with all that handling its changes takes.
-import type { FolderConfig } from '../config/config.ts';
+import type { FolderConfig, RouteConfig } from '../config/config.ts';
 import type { Capabilities } from '../core/capabilities.ts';
 import type { Judgement } from '../core/decide.ts';
 import type { ObjectDescription } from '../core/description.ts';
 import type { FileState } from '../core/file.ts';
 import type { ChecksumAlgorithm } from '../core/object.ts';
+import type { DescribedFile } from '../core/rules.ts';
 import type { Destination } from '../transfer/destination.ts';
 import type { Root } from '../transfer/open.ts';
 import type { Selection } from '../watch/selection.ts';
@@ -15,8 +16,12 @@ export interface Route {
   readonly folderId: number;
   readonly destinationId: number;
   readonly folder: FolderConfig;
+  readonly to: RouteConfig;
   readonly root: Root;
+  /** What of the folder is synced at all. */
   readonly selection: Selection;
+  /** What of it goes this way, as it is now. */
+  readonly selects: (path: string, file: DescribedFile) => boolean;
   readonly destination: Destination;
   readonly endpoint: Endpoint;
   /** Of its keys. */

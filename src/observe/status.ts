@@ -1,6 +1,6 @@
 // Status: what is in S3 and what is not, since when and why. Read from the journal, completed by a running daemon with
 // what only it knows.
-import type { Config, RouteIdentity } from '../config/config.ts';
+import type { Config, FolderConfig, RouteConfig, RouteIdentity } from '../config/config.ts';
 import { isTemporary } from '../core/failure.ts';
 import type { Journal, RouteTrouble } from '../journal/journal.ts';
 
@@ -15,6 +15,7 @@ interface ProblemPath {
 
 export interface RouteStatus {
   readonly destination: string;
+  readonly policy: string;
   /** Paths whose state is settled, decisions not to act included. */
   readonly settled: number;
   readonly pending: number;
@@ -40,7 +41,6 @@ export interface RouteStatus {
 export interface FolderStatus {
   readonly name: string;
   readonly path: string;
-  readonly policy: string;
   readonly state: 'ok' | 'halted' | 'degraded' | 'starting' | 'stopped';
   /** Why it is halted or degraded. */
   readonly reasons: readonly string[];
@@ -76,13 +76,13 @@ export interface Live {
 const problemsMax = 20;
 
 /**
- * @param routeOf the identity of a folder's way to a destination
+ * @param routeOf the identity of a folder's way to a destination, by which the journal knows it
  * @param live undefined when no daemon runs
  */
 export function readStatus(
   config: Config,
   journal: Journal,
-  routeOf: (folder: Config['folders'][number], destination: string) => RouteIdentity,
+  routeOf: (folder: FolderConfig, route: RouteConfig) => RouteIdentity,
   version: string,
   live: Live | undefined,
 ): Status {
@@ -94,7 +94,7 @@ export function readStatus(
     since: live && isoTime(live.sinceMs),
     stateDir: config.stateDir,
     folders: config.folders.map((folder) => {
-      const rows = folder.to.map((name) => ({ name, row: journal.findRoute(routeOf(folder, name)) }));
+      const rows = folder.to.map((route) => ({ route, row: journal.findRoute(routeOf(folder, route)) }));
       const folderId = rows.find(({ row }) => row)?.row?.folderId;
       const halt = folderId === undefined ? undefined : journal.halt(folderId);
       const scannedAtMs = folderId === undefined ? undefined : journal.scannedAtMs(folderId);
@@ -102,14 +102,13 @@ export function readStatus(
       return {
         name: folder.name,
         path: folder.path,
-        policy: folder.policy,
         state: folderState(halt, state),
         reasons: halt === undefined ? (state?.degraded ?? []) : [halt],
         lastScan: scannedAtMs === undefined ? undefined : isoTime(scannedAtMs),
-        routes: rows.map(({ name, row }) =>
+        routes: rows.map(({ route, row }) =>
           row
-            ? routeStatus(journal, name, row.routeId, nowMs, live?.routes.get(row.routeId))
-            : emptyRoute(name),
+            ? routeStatus(journal, route, row.routeId, nowMs, live?.routes.get(row.routeId))
+            : emptyRoute(route),
         ),
       };
     }),
@@ -128,7 +127,7 @@ function folderState(
 
 function routeStatus(
   journal: Journal,
-  destination: string,
+  { destination, policy }: RouteConfig,
   routeId: number,
   nowMs: number,
   live: { readonly inFlight: readonly string[]; readonly nextTryMs: number | undefined } | undefined,
@@ -137,6 +136,7 @@ function routeStatus(
   const succeededAtMs = journal.succeededAtMs(routeId);
   return {
     destination,
+    policy,
     settled: counts.baselines,
     pending: counts.pending,
     inFlight: counts.claimed,
@@ -166,9 +166,10 @@ function routeStatus(
   };
 }
 
-function emptyRoute(destination: string): RouteStatus {
+function emptyRoute({ destination, policy }: RouteConfig): RouteStatus {
   return {
     destination,
+    policy,
     settled: 0,
     pending: 0,
     inFlight: 0,

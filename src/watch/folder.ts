@@ -3,7 +3,9 @@
 // Order at the start of a session (a root that is there): the watcher first, then a scan of everything, so that nothing
 // falls between. Whatever shakes the watcher (an error, a suspected overflow, a root that went away) ends in a scan of
 // everything, because only a scan knows what was missed.
+import { hostname } from 'node:os';
 import { directoryOf, joinPath, nameOf } from '../core/key.ts';
+import { compileSelector } from '../core/selector.ts';
 import type { Known } from '../journal/known.ts';
 import { Aliases } from './aliases.ts';
 import { Auditor, type AuditPace } from './auditor.ts';
@@ -12,7 +14,15 @@ import { Marks } from './marks.ts';
 import type { FromWatch, RootState, WatchedFolder } from './messages.ts';
 import { Outbox, type Batch } from './outbox.ts';
 import { lookAtRoot, type RootLook } from './root.ts';
-import { RootUnreadable, scan, wholeFolder, type Extent, type Findings, type ScanCounts } from './scan.ts';
+import {
+  RootUnreadable,
+  scan,
+  wholeFolder,
+  type Extent,
+  type Findings,
+  type ScanCounts,
+  type ScanSubject,
+} from './scan.ts';
 import { ScanQueue } from './scan-queue.ts';
 import { Selection, ignoreFileName } from './selection.ts';
 import type { WatchEvents, Watcher, WatcherForm } from './watcher.ts';
@@ -75,6 +85,7 @@ export class FolderWatch {
   readonly #pace: Pace;
   readonly #form: WatcherForm | undefined;
   readonly #selection: Selection;
+  readonly #selects: ScanSubject['selects'];
   readonly #outbox: Outbox;
   readonly #reported = new Set<string>();
   #aliases = new Aliases();
@@ -110,6 +121,7 @@ export class FolderWatch {
     this.#pace = parts.pace ?? usualPace;
     this.#form = parts.form;
     this.#selection = new Selection(folder);
+    this.#selects = compileSelectors(folder);
     this.#outbox = new Outbox(folder.folderId, parts.post);
   }
 
@@ -410,6 +422,7 @@ export class FolderWatch {
         routeIds,
         symlinks,
         selection: this.#selection,
+        selects: this.#selects,
         known: this.#known,
         reported: this.#reported,
         tellAbsent: !session.inDoubt,
@@ -530,4 +543,13 @@ function merge(batch: Batch, findings: Findings): Batch {
 
 function sizeOf(batch: Batch): number {
   return batch.observations.length + batch.obstacles.length + batch.cleared.length;
+}
+
+function compileSelectors({ selectors, rules, name }: WatchedFolder): ScanSubject['selects'] {
+  if (selectors.length === 0) return undefined;
+  const context = { host: hostname(), folder: name };
+  const byRoute = new Map(
+    selectors.map(({ routeId, when }) => [routeId, compileSelector(when, rules, context)]),
+  );
+  return (routeId, path, file) => byRoute.get(routeId)?.(path, file, Date.now()) ?? true;
 }

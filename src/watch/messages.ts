@@ -1,6 +1,8 @@
 // What the main thread and the watch thread say to each other. Plain data: it crosses a structured clone.
 import type { Observation, Obstacle } from '../core/observation.ts';
 import type { SymlinkMode } from '../core/policy.ts';
+import type { Rule } from '../core/rules.ts';
+import type { Selector } from '../core/selector.ts';
 
 /** A folder as the watch thread needs it. */
 export interface WatchedFolder {
@@ -11,6 +13,10 @@ export interface WatchedFolder {
   readonly include: readonly string[];
   readonly exclude: readonly string[];
   readonly symlinks: SymlinkMode;
+  /** Of the routes that do not take all files. */
+  readonly selectors: readonly { readonly routeId: number; readonly when: Selector }[];
+  /** What gives files the tags that selectors ask for. */
+  readonly rules: readonly Rule[];
   readonly rescanMs: number;
 }
 

@@ -10,10 +10,11 @@ import { isUtf8 } from 'node:buffer';
 import { lstatSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import type { BlockReason } from '../core/action.ts';
-import type { Sighting } from '../core/file.ts';
+import type { Fingerprint, Sighting } from '../core/file.ts';
 import { directoryOf, joinPath, nameOf } from '../core/key.ts';
 import type { Observation, Obstacle } from '../core/observation.ts';
 import type { SymlinkMode } from '../core/policy.ts';
+import type { DescribedFile } from '../core/rules.ts';
 import type { Known, KnownDirectory } from '../journal/known.ts';
 import type { Cleared } from './messages.ts';
 import { ignoreFileName, type Selection } from './selection.ts';
@@ -26,6 +27,8 @@ export interface ScanSubject {
   readonly routeIds: readonly number[];
   readonly symlinks: SymlinkMode;
   readonly selection: Selection;
+  /** Whether a route takes a file; absent where all routes take all. */
+  readonly selects?: ((routeId: number, path: string, file: DescribedFile) => boolean) | undefined;
   readonly known: Pick<Known, 'directory'>;
   /** Paths of the obstacles that this run has reported: each is told once. */
   readonly reported: Set<string>;
@@ -310,14 +313,20 @@ class Walk {
   /** Says what stands at a name, to the routes that do not know it. */
   #sight(directory: string, name: string, known: KnownName | undefined, stats: BigIntStats): void {
     this.#counts.files += 1;
-    const { routeIds } = this.#subject;
-    if (known === undefined) {
-      this.#slice.observe(directory, name, fingerprintOf(stats), routeIds);
-      return;
-    }
-    if (known.some(isFile)) this.#counts.recognised += 1;
-    const stale = routeIds.filter((_, index) => !sameAs(known[index], stats));
-    if (stale.length > 0) this.#slice.observe(directory, name, fingerprintOf(stats), stale);
+    if (known?.some(isFile)) this.#counts.recognised += 1;
+    const { routeIds, selects, tellAbsent } = this.#subject;
+    const stale = routeIds.filter((_, index) => !sameAs(known?.[index], stats));
+    if (stale.length === 0) return;
+    const seen = fingerprintOf(stats);
+    const path = joinPath(directory, name);
+    const taking = selects ? stale.filter((routeId) => selects(routeId, path, seen)) : stale;
+    if (taking.length > 0) this.#slice.observe(directory, name, seen, taking);
+    if (taking.length === stale.length || !tellAbsent) return;
+    // For a route that does not take it, it is not there: said once, to a route that knows it.
+    const leaving = stale.filter(
+      (routeId) => !taking.includes(routeId) && isFile(known?.[routeIds.indexOf(routeId)]),
+    );
+    if (leaving.length > 0) this.#slice.observe(directory, name, 'absent', leaving);
   }
 
   /** Says that nothing stands at a name, to the routes that know a file there. */
@@ -555,7 +564,7 @@ function sameAs(sighting: Sighting | undefined, stats: BigIntStats): boolean {
   );
 }
 
-function fingerprintOf(stats: BigIntStats): Sighting {
+function fingerprintOf(stats: BigIntStats): Fingerprint {
   return { size: Number(stats.size), mtimeNs: stats.mtimeNs, ctimeNs: stats.ctimeNs, ino: stats.ino };
 }
 

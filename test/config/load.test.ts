@@ -544,10 +544,56 @@ describe('a bad config is refused at its place, with what to do', () => {
       ['9:18: folders.documents.to[1]: "backup" stands in this list already; remove one'],
     ],
     [
-      'a condition on a destination',
-      configWith({}).replace('to: backup', 'to: [{destination: backup, when: {tags: {A: b}}}]'),
+      'an unknown destination with a condition',
+      configWith({}).replace('to: backup', 'to: {destination: bakcup, when: {match: "a/**"}}'),
+      ['9:23: folders.documents.to.destination: "bakcup" is not under destinations; did you mean "backup"?'],
+    ],
+    [
+      'a destination that is none',
+      configWith({}).replace('to: backup', 'to: 5'),
       [
-        '9:10: folders.documents.to[0]: a mapping is a condition, which is not supported yet; write the name of the destination alone',
+        '9:9: folders.documents.to: 5 is neither the name of a destination nor { destination: NAME, … }, nor a list of them',
+      ],
+    ],
+    [
+      'a misspelt key of an entry',
+      configWith({}).replace('to: backup', 'to: [{destination: backup, polcy: overwrite}]'),
+      ['9:32: folders.documents.to[0].polcy: unknown key; did you mean "policy"?'],
+    ],
+    [
+      'an entry without a destination',
+      configWith({}).replace('to: backup', 'to: [{policy: overwrite}]'),
+      ['9:10: folders.documents.to[0].destination: missing. Name of the destination.'],
+    ],
+    [
+      'a condition that says nothing',
+      configWith({}).replace('to: backup', 'to: {destination: backup, when: {}}'),
+      ['9:37: folders.documents.to.when: a mapping says nothing; add a condition or remove the key'],
+    ],
+    [
+      'conditions that are none',
+      configWith({}).replace(
+        'to: backup',
+        'to: {destination: backup, when: {match: [], larger-than: 5, tags: {Project: 7}, mtach: a}}',
+      ),
+      [
+        '9:45: folders.documents.to.when.match: a list names nothing; name at least one',
+        '9:62: folders.documents.to.when.larger-than: 5 is not a size; write a whole number with a unit, such as 128KiB, 64MiB or 5GiB',
+        '9:81: folders.documents.to.when.tags.Project: 7 must be a text or a list of texts',
+        '9:85: folders.documents.to.when.mtach: unknown key; did you mean "match"?',
+      ],
+    ],
+    [
+      'conditions that no file meets',
+      configWith({ folder: 'rules: [{match: "**", tags: {Project: ProjectY}}]' }).replace(
+        'to: backup',
+        'to: {destination: backup, when: {match: /a, larger-than: 1KiB, smaller-than: 1KiB, tags: {Project: ProjectX, Projekt: x}}}',
+      ),
+      [
+        '9:45: folders.documents.to.when.match: "/a" begins with /, but paths are relative to the folder; remove it',
+        '9:62: folders.documents.to.when.larger-than: no file is larger than 1KiB and smaller than 1KiB; make smaller-than the larger one',
+        '9:104: folders.documents.to.when.tags.Project: the rules of this folder give this tag other values ("ProjectY"), so no file would go there; correct one of them',
+        '9:114: folders.documents.to.when.tags.Projekt: no rule of this folder gives a file this tag, so none would go there; add a rule, or correct the name',
       ],
     ],
     [
@@ -697,10 +743,7 @@ describe('a good config', () => {
         {
           name: 'documents',
           path: join(directory, 'documents'),
-          to: ['backup'],
-          policy: 'overwrite',
-          compare: 'content',
-          delete: 'keep',
+          to: [{ destination: 'backup', policy: 'overwrite', compare: 'content', delete: 'keep' }],
           settleMs: 1_000,
           settleMaxMs: 60_000,
           rescanMs: 3_600_000,
@@ -712,6 +755,32 @@ describe('a good config', () => {
         },
       ],
     });
+  });
+
+  test('fills in at every destination what the folder says for all', () => {
+    const text = configWith({
+      destination: ['prefix: a/', '  archive: {bucket: other}'].join('\n').replace('\n    ', '\n'),
+      folder: 'policy: if-unchanged\nrules: [{match: "x/**", tags: {Project: ProjectX}}]',
+    })
+      .replace('      archive', '  archive')
+      .replace(
+        'to: backup',
+        'to: [backup, {destination: archive, policy: skip-existing, when: {match: "**/*.pdf", smaller-than: 1MiB, tags: {Project: [ProjectX, ProjectY]}}}]',
+      );
+    expect(configOf(text).folders[0]?.to).toEqual([
+      { destination: 'backup', policy: 'if-unchanged', compare: 'content', delete: 'keep' },
+      {
+        destination: 'archive',
+        policy: 'skip-existing',
+        compare: 'content',
+        delete: 'keep',
+        when: {
+          match: ['**/*.pdf'],
+          smallerThanBytes: 1024 ** 2,
+          tags: { Project: ['ProjectX', 'ProjectY'] },
+        },
+      },
+    ]);
   });
 
   test('may be JSON, with a byte order mark', () => {

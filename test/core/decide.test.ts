@@ -379,6 +379,21 @@ const tables: readonly Table[] = [
         drop('unchanged', 'identical'),
       ],
       [
+        'a file that is not selected and never was',
+        given({ local: 'unselected' }),
+        drop('unchanged', 'not-selected'),
+      ],
+      [
+        'a file that is not selected any more',
+        given({ local: 'unselected', baseline: ours }),
+        settle('kept-remote', 'not-selected', 'owned'),
+      ],
+      [
+        'a file that is still not selected',
+        given({ local: 'unselected', baseline: baseline('kept-remote', unchanged, { gone: true }) }),
+        drop('unchanged', 'not-selected'),
+      ],
+      [
         'a file that came back with other content',
         given({ local: file(11), baseline: baseline('kept-remote', unchanged, { gone: true }) }),
         modified('size-differs'),
@@ -569,7 +584,7 @@ const baselines = record({
 });
 const worlds: Arbitrary<World> = record({
   local: option(files),
-  other: constantFrom('absent' as const, ...otherTypes),
+  other: constantFrom('absent' as const, 'unselected' as const, ...otherTypes),
   baseline: option(baselines),
   head: option(objects),
   /** Known from a listing, from HEAD, or not at all. */
@@ -724,6 +739,14 @@ describe('for all facts', () => {
     },
     { numRuns: 1000 },
   );
+
+  law('what a route does not select keeps its object, whatever else is so', cases, ([{ facts }, by]) => {
+    const action = decide({ ...facts, local: { kind: 'unselected' } }, by);
+    return (
+      action.kind === 'drop' ||
+      (action.kind !== 'look' && 'outcome' in action && action.outcome === 'kept-remote')
+    );
+  });
 
   law(
     'without a regular file nothing is looked at and nothing is sent',

@@ -3,10 +3,11 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { onTestFinished } from 'vitest';
-import type { FolderConfig } from '../../src/config/config.ts';
+import type { FolderConfig, RouteConfig } from '../../src/config/config.ts';
 import type { Outcome } from '../../src/core/action.ts';
 import type { Compare, Policy } from '../../src/core/policy.ts';
 import { compileRules, customerKeys, type Rule } from '../../src/core/rules.ts';
+import { compileSelector, type Selector } from '../../src/core/selector.ts';
 import type { Handled } from '../../src/drain/act.ts';
 import { Drain } from '../../src/drain/drain.ts';
 import { Endpoint } from '../../src/drain/endpoint.ts';
@@ -28,6 +29,7 @@ export interface FolderOptions {
   readonly endpoint?: string;
   readonly prefix?: string;
   readonly rules?: readonly Rule[];
+  readonly when?: Selector;
 }
 
 /** What came of a change: `uploaded (new)`. */
@@ -65,6 +67,7 @@ export class DrainedFolder {
       prefix = 'files/',
       unsafeEmulation = false,
       rules = [],
+      when,
     } = this.#options;
     const config = this.bucket.destination({
       prefix,
@@ -77,12 +80,17 @@ export class DrainedFolder {
     const row = this.it.journal.registerRoute(
       identity({ folder, destination: config.name, judgement: `${policy}, ${compare}` }),
     );
-    const describe = compileRules(rules, { host: 'web-1', folder });
+    const context = { host: 'web-1', folder };
+    const describe = compileRules(rules, context);
+    const selects = compileSelector(when, rules, context);
+    const to: RouteConfig = { destination: config.name, policy, compare, delete: 'keep' };
     return {
       ...row,
-      folder: { name: folder, path: this.root, settleMs: 0, settleMaxMs: 0, policy } as FolderConfig,
+      folder: { name: folder, path: this.root, settleMs: 0, settleMaxMs: 0 } as FolderConfig,
+      to,
       root: { path: this.root, symlinks: 'skip' },
       selection: new Selection({ include: [], exclude: ['excluded/'] }),
+      selects: (filePath, file) => selects(filePath, file, Date.now()),
       destination: new S3Destination(config, client, customerKeys(rules)),
       endpoint,
       prefix,

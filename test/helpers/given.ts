@@ -79,7 +79,7 @@ export function given({
   noticed = false,
   ownTry = false,
 }: {
-  local: FileState | OtherType | 'absent';
+  local: FileState | OtherType | 'absent' | 'unselected';
   remote?: ObjectState | 'absent';
   baseline?: Baseline;
   content?: Content;
@@ -99,8 +99,8 @@ export function given({
   };
 }
 
-function localOf(local: FileState | OtherType | 'absent'): Local {
-  if (local === 'absent') return { kind: 'absent' };
+function localOf(local: FileState | OtherType | 'absent' | 'unselected'): Local {
+  if (local === 'absent' || local === 'unselected') return { kind: local };
   if (typeof local !== 'string') return { kind: 'file', file: local };
   const { size, mtimeNs, ctimeNs, ino } = file(0);
   return { kind: 'other', type: local, fingerprint: { size, mtimeNs, ctimeNs, ino } };

@@ -27,6 +27,8 @@ export function folderAt(path: string, options: Partial<WatchedFolder> = {}): Wa
     include: [],
     exclude: [],
     symlinks: 'skip',
+    selectors: [],
+    rules: [],
     rescanMs: 3_600_000,
     ...options,
   };

@@ -18,7 +18,14 @@ import * as fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { joinPath } from '../../src/core/key.ts';
 import type { SymlinkMode } from '../../src/core/policy.ts';
-import { RootUnreadable, scan, type Extent, type Findings, type ScanCounts } from '../../src/watch/scan.ts';
+import {
+  RootUnreadable,
+  scan,
+  type Extent,
+  type Findings,
+  type ScanCounts,
+  type ScanSubject,
+} from '../../src/watch/scan.ts';
 import { Selection } from '../../src/watch/selection.ts';
 import { filesIn } from './attentive.ts';
 import { canRunAsNobody, nobody, temporaryDirectory, write } from './given.ts';
@@ -26,7 +33,13 @@ import { MemoryKnown } from './memory-known.ts';
 
 /** A folder on disk, what the journal knows of it, and scans that compare them. */
 function given(
-  options: { routeIds?: number[]; symlinks?: SymlinkMode; exclude?: string[]; tellAbsent?: boolean } = {},
+  options: {
+    routeIds?: number[];
+    symlinks?: SymlinkMode;
+    exclude?: string[];
+    tellAbsent?: boolean;
+    selects?: ScanSubject['selects'];
+  } = {},
 ) {
   const root = temporaryDirectory();
   const routeIds = options.routeIds ?? [1];
@@ -36,6 +49,7 @@ function given(
     root,
     routeIds,
     symlinks: options.symlinks ?? 'skip',
+    selects: options.selects,
     selection: new Selection({ include: [], exclude: options.exclude ?? [] }),
     known,
     reported: new Set<string>(),
@@ -173,6 +187,31 @@ describe('a scan', () => {
     expect(folder.findings().observations).toMatchObject([{ name: 'a', routeIds: [7], seen: 'absent' }]);
     folder.scan();
     expect(folder.scan()).toEqual([]);
+  });
+
+  test('tells of a file only to the routes that take it, and once to the one that took it before', () => {
+    const folder = given({
+      routeIds: [7, 8],
+      selects: (routeId, path, file) => routeId === 7 || (path.startsWith('d/') && file.size < 5),
+    });
+    write(folder.root, 'a', 'd/b');
+    expect(folder.findings().observations).toMatchObject([
+      { name: 'a', routeIds: [7] },
+      { name: 'b', routeIds: [7, 8] },
+    ]);
+    folder.scan();
+    expect(folder.scan()).toEqual([]);
+
+    appendFileSync(`${folder.root}/d/b`, 'has grown');
+    expect(folder.findings().observations).toMatchObject([
+      { name: 'b', routeIds: [7], seen: { size: 12 } },
+      { name: 'b', routeIds: [8], seen: 'absent' },
+    ]);
+    folder.scan();
+    expect(folder.scan()).toEqual([]);
+
+    writeFileSync(`${folder.root}/d/b`, '1');
+    expect(folder.findings().observations).toMatchObject([{ name: 'b', routeIds: [7, 8] }]);
   });
 
   test('sees nanoseconds', () => {
