@@ -2,6 +2,7 @@
 // bugs. AWS: "Signature Version 4 signing process", header form and query (presigned) form.
 import { createHmac, createSecretKey, hash, timingSafeEqual, type KeyObject } from 'node:crypto';
 import { s3Error } from './errors.ts';
+import type { PolicyDocument } from './iam.ts';
 import { encode, isPresigned, param, type S3Request } from './request.ts';
 
 export interface Credential {
@@ -11,6 +12,8 @@ export interface Credential {
   sessionToken?: string;
   /** Answer ExpiredToken to every request made with it. */
   isExpired?: boolean;
+  /** All that it may do; without one, everything. */
+  policy?: PolicyDocument;
 }
 
 /** What the chunks of a streamed body are signed with. */

@@ -2,6 +2,7 @@
 // which makes every check-and-commit atomic.
 import type { Segment } from './bodies.ts';
 import { s3Error, type S3ErrorCode } from './errors.ts';
+import type { Permission } from './iam.ts';
 import type { LegacySwitch } from './legacy.ts';
 import { param, type S3Request } from './request.ts';
 import type { ReceivedBody } from './receive.ts';
@@ -21,8 +22,8 @@ export interface Call extends Service {
   requester: Requester;
   body?: ReceivedBody;
   document: Buffer;
-  /** May the requester do this? Always, unless the server has an `authorise` hook. */
-  may(action: string, bucket: string, key: string): boolean;
+  /** May the requester do this? Always, unless its credential has a policy or the server an `authorise` hook. */
+  may(permission: Permission): boolean;
 }
 
 export interface Answer {
@@ -63,9 +64,16 @@ export function findVersion(call: Call): ObjectVersion {
   throw s3Error('MethodNotAllowed', undefined, { Method: call.request.method }, marker);
 }
 
-// AWS: without s3:ListBucket a missing key is 403, so that names cannot be probed.
+/** @throws AccessDenied when one of them is lacking */
+export function require(call: Call, permissions: readonly Permission[]): void {
+  if (!permissions.every((permission) => call.may(permission))) throw s3Error('AccessDenied');
+}
+
+// AWS: without s3:ListBucket a missing key is 403, so that names cannot be probed. A policy that allows listing below
+// some s3:prefix counts for keys below it: to AWS the key is the prefix then (ceph/ceph#68577).
 function missing(call: Call, code: S3ErrorCode): Error {
-  if (!call.may('s3:ListBucket', call.request.bucket, '')) return s3Error('AccessDenied');
+  const context = { 's3:prefix': call.key };
+  require(call, [{ action: 's3:ListBucket', bucket: call.request.bucket, key: '', context }]);
   return s3Error(code, undefined, { Key: call.key });
 }
 

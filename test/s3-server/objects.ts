@@ -16,6 +16,7 @@ import {
   findVersion,
   noContent,
   query,
+  require,
   versionHeader,
   xmlAnswer,
   type Answer,
@@ -30,6 +31,7 @@ import {
 } from './conditions.ts';
 import { S3Error, s3Error } from './errors.ts';
 import { readSegments } from './bodies.ts';
+import { copyPermissions, decryption } from './permissions.ts';
 import { checkKey } from './request.ts';
 import type { NewObject, ObjectVersion } from './store.ts';
 import {
@@ -110,6 +112,9 @@ export function getObject(call: Call): Answer {
   const version = findVersion(call);
   checkReadConditions(version, call.headers);
   checkCustomerKey(version, call.headers);
+  const isChecksumWanted = call.headers['x-amz-checksum-mode']?.toUpperCase() === 'ENABLED';
+  if (call.request.method === 'GET' || (isChecksumWanted && version.checksum))
+    require(call, decryption(version));
   if (call.request.method === 'GET' && archived.includes(version.storageClass)) {
     throw s3Error('InvalidObjectState', undefined, { StorageClass: version.storageClass });
   }
@@ -123,7 +128,7 @@ export function getObject(call: Call): Answer {
     if (value !== undefined) headers[name.slice('response-'.length)] = value;
   }
   // A checksum of the whole object says nothing about a range of it.
-  if (call.headers['x-amz-checksum-mode']?.toUpperCase() === 'ENABLED' && range === undefined) {
+  if (isChecksumWanted && range === undefined) {
     Object.assign(headers, checksumAnswer(version.checksum));
   }
   if (range !== undefined) headers['content-range'] = `bytes ${start}-${end - 1}/${version.size}`;
@@ -143,12 +148,16 @@ function describe(call: Call, version: ObjectVersion): Record<string, string> {
   };
   // AWS: the storage class is returned for all but S3 Standard objects.
   if (version.storageClass !== 'STANDARD') headers['x-amz-storage-class'] = version.storageClass;
-  if (version.tags.length > 0) headers['x-amz-tagging-count'] = String(version.tags.length);
-  if (version.retention !== undefined) {
+  // AWS tells these only to those who may ask for them.
+  const may = (action: string) => call.may({ action, bucket: version.bucket, key: version.key });
+  if (version.tags.length > 0 && may('s3:GetObjectTagging'))
+    headers['x-amz-tagging-count'] = String(version.tags.length);
+  if (version.retention !== undefined && may('s3:GetObjectRetention')) {
     headers['x-amz-object-lock-mode'] = version.retention.mode;
     headers['x-amz-object-lock-retain-until-date'] = new Date(version.retention.untilMs).toISOString();
   }
-  if (version.legalHold !== undefined) headers['x-amz-object-lock-legal-hold'] = version.legalHold;
+  if (version.legalHold !== undefined && may('s3:GetObjectLegalHold'))
+    headers['x-amz-object-lock-legal-hold'] = version.legalHold;
   return headers;
 }
 
@@ -253,7 +262,7 @@ function deleteEntry(call: Call, entry: XmlNode, isQuiet: boolean): string {
   try {
     checkKey(key);
     const action = versionId === undefined ? 's3:DeleteObject' : 's3:DeleteObjectVersion';
-    if (!call.may(action, call.request.bucket, key)) throw s3Error('AccessDenied');
+    require(call, [{ action, bucket: call.request.bucket, key }]);
     checkDeleteCondition({ ...call, key }, key, text(entry, 'ETag'));
     const deleted = deleteOne(call, key, versionId);
     if (isQuiet) return '';
@@ -276,10 +285,11 @@ export function copySource(call: Call): ObjectVersion {
   const [bucket, key] = [decodeURIComponent(match[1]!), decodeURIComponent(match[2]!)];
   if (call.store.bucket(bucket) === undefined)
     throw s3Error('NoSuchBucket', undefined, { BucketName: bucket });
-  if (!call.may('s3:GetObject', bucket, key)) throw s3Error('AccessDenied');
+  require(call, [{ action: match[3] === undefined ? 's3:GetObject' : 's3:GetObjectVersion', bucket, key }]);
   const version =
     match[3] === undefined ? call.store.current(bucket, key) : call.store.version(bucket, key, match[3]);
   if (version === undefined) throw s3Error(match[3] === undefined ? 'NoSuchKey' : 'NoSuchVersion');
+  require(call, [...copyPermissions(call, version), ...decryption(version)]);
   checkCopySourceConditions(version, call.headers);
   checkCustomerKey(version, call.headers, 'x-amz-copy-source-server-side-encryption-customer');
   return version;

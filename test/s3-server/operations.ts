@@ -388,24 +388,3 @@ export function findOperation(request: S3Request): OperationName {
 function isCommonParameter(name: string): boolean {
   return name === 'x-id' || signingParameters.has(name) || /^x-amz-/i.test(name);
 }
-
-/** IAM actions beyond the row's own that the headers ask for. AWS: "Actions defined by Amazon S3". */
-export function requiredActions(name: OperationName, call: Call): string[] {
-  const { headers } = call;
-  const isWrite = call.request.method === 'PUT' || call.request.method === 'POST';
-  const actions: string[] = [];
-  const { action } = operations[name];
-  const hasVersion = call.request.query.some(([parameter]) => parameter === 'versionId');
-  if (action !== undefined) actions.push(hasVersion ? versionAction(action) : action);
-  // AWS, "Conditional writes": If-Match reads the object, so it needs s3:GetObject as well.
-  if (headers['if-match'] !== undefined && (isWrite || name === 'DeleteObject')) actions.push('s3:GetObject');
-  if (!isWrite || headers['x-amz-copy-source'] !== undefined) return actions;
-  if (headers['x-amz-tagging'] !== undefined) actions.push('s3:PutObjectTagging');
-  if (headers['x-amz-object-lock-mode'] !== undefined) actions.push('s3:PutObjectRetention');
-  if (headers['x-amz-object-lock-legal-hold'] !== undefined) actions.push('s3:PutObjectLegalHold');
-  return actions;
-}
-
-function versionAction(action: string): string {
-  return /Object(Tagging)?$/.test(action) ? action.replace('Object', 'ObjectVersion') : action;
-}

@@ -11,7 +11,7 @@ import { answerAdmin, adminPath } from './admin.ts';
 import { createAuthenticator, type Authentication, type Credential } from './auth.ts';
 import { readSegments, type BodySink } from './bodies.ts';
 import { newBucket } from './buckets.ts';
-import { bucketOf, type Answer, type Call } from './call.ts';
+import { bucketOf, require, type Answer, type Call } from './call.ts';
 import type { ChecksumAlgorithm } from './checksums.ts';
 import { S3Error, s3Error } from './errors.ts';
 import {
@@ -24,8 +24,10 @@ import {
 } from './fault-effects.ts';
 import { createFaults, type Fault, type Faults } from './faults.ts';
 import type { LegacySwitch } from './legacy.ts';
+import { askFor, compilePolicy, type Permission } from './iam.ts';
 import { newLoggedRequest, type LoggedRequest } from './log.ts';
-import { findOperation, operations, requiredActions, type OperationName } from './operations.ts';
+import { findOperation, operations, type OperationName } from './operations.ts';
+import { requiredPermissions } from './permissions.ts';
 import { memorySink, receiveBody } from './receive.ts';
 import { checkHeaders, checkKey, parseRequest, type S3Request } from './request.ts';
 import { Store } from './store.ts';
@@ -188,9 +190,7 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
     const call = newCall(request, authentication, nowMs);
     checkHeaders(request.headers);
     checkKey(request.key);
-    for (const action of requiredActions(name, call)) {
-      if (!call.may(action, request.bucket, request.key)) throw s3Error('AccessDenied');
-    }
+    require(call, requiredPermissions(name, operation.action, call));
     if (operation.level !== 'service' && !operation.makesBucket) checkBucket(call);
     const wantedAlgorithm = operation.prepare?.(call);
     breakBody(struck, message);
@@ -259,8 +259,18 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
       key: request.key,
       requester: { accessKey, nowMs },
       document: Buffer.alloc(0),
-      may: (action, bucket, key) => options.authorise?.(action, bucket, key, accessKey) ?? true,
+      may: (permission) => mayHook(permission, accessKey) && mayByPolicy(permission, accessKey),
     };
+  }
+
+  function mayHook(permission: Permission, accessKey: string): boolean {
+    const [bucket, key] = 'bucket' in permission ? [permission.bucket, permission.key] : ['', ''];
+    return options.authorise?.(permission.action, bucket, key, accessKey) ?? true;
+  }
+
+  function mayByPolicy(permission: Permission, accessKey: string): boolean {
+    const policy = credentials.get(accessKey)?.policy;
+    return policy === undefined || compilePolicy(policy)(askFor(permission, region, accountId));
   }
 
   function checkBucket(call: Call): void {
