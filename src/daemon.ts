@@ -10,11 +10,12 @@ import {
   type FolderConfig,
   type RouteConfig,
 } from './config/config.ts';
-import { compileRules, customerKeys } from './core/rules.ts';
+import { compileRules, compileTails, customerKeys, makesKeys } from './core/rules.ts';
 import { compileSelector } from './core/selector.ts';
 import { Drain } from './drain/drain.ts';
 import { Endpoint } from './drain/endpoint.ts';
 import type { Handled } from './drain/act.ts';
+import { KeysInFlight } from './drain/keys-in-flight.ts';
 import type { Route } from './drain/route.ts';
 import { journalFile, Journal, type Claim } from './journal/journal.ts';
 import type { Logger } from './observe/log.ts';
@@ -303,16 +304,27 @@ function openRoutes(config: Config, journal: Journal): { routes: Route[]; close:
       );
     }),
   );
-  for (const route of routes) route.siblings = routes.filter((other) => shareKeys(route, other, config));
+  shareKeys(routes, config, journal);
   return { routes, close: () => clients.forEach((client) => client.destroy()) };
 }
 
-/** Two folders in one bucket, the prefix of one within that of the other. */
-function shareKeys(a: Route, b: Route, config: Config): boolean {
-  const store = ({ folder, to }: Route) =>
-    routeIdentity(folder, to, config.destinations.get(to.destination)!).store;
-  const overlap = a.prefix.startsWith(b.prefix) || b.prefix.startsWith(a.prefix);
-  return a !== b && overlap && store(a) === store(b);
+/** Makes routes to one bucket known to each other. */
+export function shareKeys(routes: readonly Route[], config: Config, journal: Journal | undefined): void {
+  const stores = Map.groupBy(
+    routes,
+    ({ folder, to }) => routeIdentity(folder, to, config.destinations.get(to.destination)!).store,
+  );
+  for (const together of stores.values()) {
+    const keysInFlight = new KeysInFlight();
+    for (const route of together) {
+      route.keysInFlight = keysInFlight;
+      route.sharing = together.filter((other) =>
+        other === route
+          ? makesKeys(route.folder.rules) || journal?.hasTails(route.routeId) === true
+          : other.prefix.startsWith(route.prefix) || route.prefix.startsWith(other.prefix),
+      );
+    }
+  }
 }
 
 export function makeRoute(
@@ -338,13 +350,15 @@ export function makeRoute(
     destination: s3,
     endpoint,
     prefix: routePrefix(destination, folder),
+    tailOf: compileTails(folder.rules, context),
     judgement: { policy: to.policy, compare: to.compare, toleranceMs: clockToleranceMs },
     checksum: destination.checksum,
     describe: (path, file) => describeFile(describe(path, file, Date.now()), file, folder.preserve),
     needsConditions: to.policy !== 'overwrite',
     unsafeEmulation: destination.unsafeEmulation,
     emulates: false,
-    siblings: [],
+    sharing: [],
+    keysInFlight: new KeysInFlight(),
     capabilities: undefined,
   };
 }

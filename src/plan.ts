@@ -5,11 +5,12 @@ import { routeIdentity } from './config/config.ts';
 import { unfitness } from './core/description.ts';
 import { Failure } from './core/failure.ts';
 import type { Observation } from './core/observation.ts';
-import { bytesName, joinPath, keyFor } from './core/key.ts';
+import { bytesName, joinPath } from './core/key.ts';
 import { customerKeys, type DescribedFile } from './core/rules.ts';
-import { makeRoute } from './daemon.ts';
+import { makeRoute, shareKeys } from './daemon.ts';
 import { Endpoint } from './drain/endpoint.ts';
-import { firstFacts, resolve } from './drain/look.ts';
+import { occupantOf, tailIn } from './drain/keys.ts';
+import { firstLook, resolve } from './drain/look.ts';
 import type { Route } from './drain/route.ts';
 import { Journal, journalFile, type ListedObject } from './journal/journal.ts';
 import { nothingKnown, openKnown } from './journal/known.ts';
@@ -40,13 +41,15 @@ export async function planConfig(config: Config): Promise<Plan> {
   const actions: PlannedAction[] = [];
   const problems: string[] = [];
   try {
-    for (const folder of config.folders) {
+    const allRoutes = config.folders.map((folder) => planRoutes(config, folder, journal));
+    shareKeys(allRoutes.flat(), config, journal);
+    for (const [index, folder] of config.folders.entries()) {
       const root = lookAtRoot(folder.name, folder.path);
       if (root.state !== 'ok') {
         problems.push(root.message);
         continue;
       }
-      const routes = planRoutes(config, folder, journal);
+      const routes = allRoutes[index]!;
       const routeIds = routes.map((route) => route.routeId);
       const known = journal ? openKnown(journalFile(config.stateDir), routeIds) : nothingKnown;
       const subject = {
@@ -111,20 +114,18 @@ async function planPath(
   listings: Map<Route, Map<string, ListedObject>>,
 ): Promise<PlannedAction | undefined> {
   const path = joinPath(directory, name);
-  const keyed = keyFor(route.prefix, path);
-  if (keyed.kind === 'blocked') return planned(route, path, 'block', keyed.reason, 0);
   const baseline = journal?.baseline(route.routeId, path);
   const firstContact = !journal || route.routeId < 0 || !journal.isListed(route.routeId);
-  const listed = firstContact
-    ? (await listingOf(route, listings)).get(path)
-    : journal.listed(route.routeId, path);
+  const listing = firstContact ? await listingOf(route, listings) : undefined;
+  const listed = (tail: string) => (listing ? listing.get(tail) : journal?.listed(route.routeId, tail));
   try {
-    const resolved = await resolve(
-      route,
-      { path, key: keyed.key },
-      firstFacts(route, { path, baseline, listed, noticed: false }),
-    );
-    if (resolved.kind === 'changed') return planned(route, path, 'wait', 'changing', 0);
+    const { keyed, facts: first } = firstLook(route, { path, baseline, listed, noticed: false });
+    if (keyed.kind === 'blocked') return planned(route, path, 'block', keyed.reason, 0);
+    const { key } = keyed;
+    if (first.local.kind === 'file' && !first.baseline && isTaken(route, path, key, journal))
+      return planned(route, path, 'block', 'key-collision', 0, key);
+    const resolved = await resolve(route, { path, key }, first);
+    if (resolved.kind === 'changed') return planned(route, path, 'wait', 'changing', 0, key);
     const { action, facts } = resolved;
     const file = facts.local.kind === 'file' ? facts.local.file : undefined;
     const bytes = file?.size ?? 0;
@@ -132,15 +133,15 @@ async function planPath(
       case 'upload': {
         const description = file && route.describe(path, file);
         const unfit = description && unfitness(description, description.checksum ?? route.checksum);
-        if (unfit) return planned(route, path, 'fail', unfit.reason, 0);
-        return planned(route, path, 'upload', action.reason, bytes);
+        if (unfit) return planned(route, path, 'fail', unfit.reason, 0, key);
+        return planned(route, path, 'upload', action.reason, bytes, key);
       }
       case 'settle':
       case 'forget':
-        return planned(route, path, action.outcome, action.reason, bytes);
+        return planned(route, path, action.outcome, action.reason, bytes, key);
       case 'conflict':
       case 'block':
-        return planned(route, path, action.kind, action.reason, bytes);
+        return planned(route, path, action.kind, action.reason, bytes, key);
       case 'drop':
         return undefined;
     }
@@ -150,6 +151,14 @@ async function planPath(
   }
 }
 
+/** By an object that is there, or by a file that the plan came to before. */
+function isTaken(route: Route, path: string, key: string, journal: Journal | undefined): boolean {
+  if (route.sharing.length === 0) return false;
+  const isPlanned = !route.keysInFlight.take(key, { path });
+  return isPlanned || (journal !== undefined && occupantOf(route, path, key, journal) !== undefined);
+}
+
+/** By what follows the prefix in the keys. */
 async function listingOf(
   route: Route,
   listings: Map<Route, Map<string, ListedObject>>,
@@ -159,20 +168,27 @@ async function listingOf(
   const listing = new Map<string, ListedObject>();
   for await (const page of route.destination.list(route.prefix, AbortSignal.timeout(3_600_000))) {
     for (const { key, ...object } of page) {
-      const path = key.slice(route.prefix.length);
-      listing.set(path, { ...object, path });
+      const tail = tailIn(route, key);
+      listing.set(tail, { ...object, tail });
     }
   }
   listings.set(route, listing);
   return listing;
 }
 
-function planned(route: Route, path: string, action: string, reason: string, bytes: number): PlannedAction {
+function planned(
+  route: Route,
+  path: string,
+  action: string,
+  reason: string,
+  bytes: number,
+  key = route.prefix + path,
+): PlannedAction {
   return {
     folder: route.folder.name,
     destination: route.destination.name,
     path,
-    key: route.prefix + path,
+    key,
     action,
     reason,
     bytes,

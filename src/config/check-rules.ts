@@ -1,6 +1,6 @@
 // Checks of a folder's rules: together, with its destinations, and with what S3 charges.
 import { metadataBytes, metadataBytesMax, tagsMax, type StorageClass } from '../core/description.ts';
-import { globProblem, matchesAll, type Rule } from '../core/rules.ts';
+import { globProblem, isGlob, matchesAll, type Rule } from '../core/rules.ts';
 import type { Selector } from '../core/selector.ts';
 import { isInTheOpen } from './config.ts';
 import type { DestinationConfig, FolderConfig } from './config.ts';
@@ -21,6 +21,7 @@ export function* checkRules(
   for (const [index, rule] of folder.rules.entries()) {
     const at = (key: string): Path => ['folders', folder.name, 'rules', index, key];
     yield* checkMatch(rule, at);
+    yield* checkKey(rule, at);
     yield* checkAmounts(rule, at);
     yield* checkStorageClass(rule, folder, used, at);
     yield* checkProtection(rule, used, nowMs, at);
@@ -84,6 +85,14 @@ function* checkSizes(
       `no file is larger than ${formatSize(largerThanBytes)} and smaller than ${formatSize(smallerThanBytes)}; make smaller-than the larger one`,
     );
   }
+}
+
+function* checkKey({ match, key }: Rule, at: At): Iterable<Finding> {
+  if (key === undefined || /\{(path|name|stem)\}/.test(key) || !isGlob(match)) return;
+  yield warning(
+    at('key'),
+    'has neither {path}, {name} nor {stem} in it: of all files that get the same key only the first is uploaded; add one of them',
+  );
 }
 
 function* checkAmounts({ tags = {}, metadata = {} }: Rule, at: At): Iterable<Finding> {

@@ -15,6 +15,7 @@ export function effectiveRule(input: RuleInput): Rule {
     smallerThanBytes: parsed(input['smaller-than'], parseSize),
     olderThanMs: parsed(input['older-than'], parseDuration),
     newerThanMs: parsed(input['newer-than'], parseDuration),
+    key: input.key,
     storageClass: input['storage-class'],
     tags: input.tags,
     metadata: input.metadata && lowerCased(input.metadata),

@@ -2,7 +2,8 @@
 // them. Messages are predicates, as in schema.ts.
 import * as z from 'zod';
 import { cannedAcls, lockModes, permissions, sseAlgorithms, storageClasses } from '../core/description.ts';
-import { tagTemplates, templateProblem } from '../core/template.ts';
+import { hasOddSegment } from '../core/key.ts';
+import { fileTemplates, templateProblem } from '../core/template.ts';
 import { checksumsSent } from './config.ts';
 import { duration, durationOrMoment, moment, size, text } from './values.ts';
 
@@ -25,7 +26,7 @@ export const givenTagValue = () =>
 
 const tagValue = tagText().superRefine((value, context) => {
   const problem =
-    templateProblem(value, tagTemplates) ?? charactersProblem(value.replaceAll(/\{[^{}]*\}/g, ''));
+    templateProblem(value, fileTemplates) ?? charactersProblem(value.replaceAll(/\{[^{}]*\}/g, ''));
   if (problem) context.addIssue(problem);
 });
 
@@ -47,6 +48,24 @@ export const tagKey = z.string().superRefine((key, context) => {
           : charactersProblem(key);
   if (problem) context.addIssue(problem);
 });
+
+/** What it expands to is checked file by file: a name may be anything. */
+const keyTemplate = text().superRefine((value, context) => {
+  const problem = keyProblem(value) ?? templateProblem(value, fileTemplates);
+  if (problem) context.addIssue(problem);
+});
+
+function keyProblem(template: string): string | undefined {
+  if (template.startsWith('/')) return 'begins with /, but it is added to the prefix; remove it';
+  if (template.endsWith('/')) return 'ends with /, which is no name for a file; add {name}';
+  if (template.includes('//')) return 'has // in it, an empty name between slashes; keep one /';
+  if (hasOddSegment(template))
+    return 'has "." or ".." between slashes, which S3 clients take for directories; remove it';
+  if (!template.isWellFormed()) return 'is not valid Unicode';
+  if (Buffer.byteLength(template) > 512)
+    return 'is longer than 512 bytes, which leaves too little of the 1,024 of a key';
+  return undefined;
+}
 
 // Names under which the daemon itself stores times and modes.
 const ownMetadata = ['mtime', 'mode', 'uid', 'gid'];
@@ -139,12 +158,17 @@ export const ruleSchema = z
     'newer-than': duration()
       .optional()
       .describe('Only files whose last change, by their mtime, was not as long ago when they are uploaded.'),
+    key: keyTemplate
+      .optional()
+      .describe(
+        'What follows the prefix in the key, instead of the path. May hold what tags may, as in {dir}/{mtime:yyyy}/{name}.',
+      ),
     'storage-class': z.enum(storageClasses).optional().describe('Storage class of the object.'),
     tags: z
       .record(tagKey, tagValue)
       .optional()
       .describe(
-        'Tags of the object, at most 10. Values may hold {path}, {dir}, {dir:1|2|3}, {name}, {ext}, {host}, {folder} and {mtime:yyyy|MM|dd|HH}.',
+        'Tags of the object, at most 10. Values may hold {path}, {dir}, {dir:1|2|3}, {name}, {stem}, {ext}, {host}, {folder} and {mtime:yyyy|MM|dd|HH}.',
       ),
     metadata: z
       .record(metadataKey, headerText())
@@ -206,6 +230,14 @@ export type RuleInput = z.output<typeof ruleSchema>;
 
 /** Keys that mean nothing without another one, or not beside it. */
 function* contradictions(rule: RuleInput): Iterable<{ path: string[]; message: string }> {
+  for (const age of ['older-than', 'newer-than'] as const) {
+    if (rule.key !== undefined && rule[age] !== undefined)
+      yield {
+        path: [age],
+        message:
+          'does not go with key: an object does not move because its file grows older; use {mtime:yyyy}',
+      };
+  }
   const { sse, 'object-lock': lock } = rule;
   for (const key of ['sse-kms-key-id', 'sse-kms-encryption-context', 'bucket-key-enabled'] as const) {
     if (rule[key] !== undefined && sse !== 'aws:kms' && sse !== 'aws:kms:dsse')

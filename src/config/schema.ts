@@ -10,7 +10,7 @@ import { selectorSchema } from './selector-schema.ts';
 import { duration, text } from './values.ts';
 
 /** Keys of the contract that this version cannot honour yet: refused by name rather than as a typing error. */
-export const plannedKeys: readonly string[] = ['key', 'max-delete'];
+export const plannedKeys: readonly string[] = ['max-delete'];
 const deleteModesSupported = ['keep'] as const satisfies readonly DeleteMode[];
 const plannedValues = (deleteModes as readonly string[]).filter((mode) => mode !== 'keep');
 

@@ -14,6 +14,8 @@ export interface Baseline {
   readonly file: FileState;
   /** The file was deleted and its object kept. */
   readonly gone: boolean;
+  /** What follows the prefix in the object's key, where that is not the path. */
+  readonly tail?: string;
   /** Absent where no answer named one (a skip decided by S3's 412 without rights to HEAD). */
   readonly etag?: string;
   readonly versionId?: string;

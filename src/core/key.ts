@@ -1,5 +1,6 @@
-// Paths and keys. A path is relative to its folder, with `/`, never empty; a key is prefix + path, byte for byte:
-// no Unicode normalisation, no case folding, because both are distinct files on Linux and distinct keys in S3.
+// Paths and keys. A path is relative to its folder, with `/`, never empty; a key is prefix + tail, and the tail is the
+// path unless a rule gives it another. Byte for byte: no Unicode normalisation, no case folding, because both are distinct
+// files on Linux and distinct keys in S3.
 import type { BlockReason } from './action.ts';
 
 /** S3's limit for a key, in bytes of UTF-8 (Amazon S3 user guide, "Naming Amazon S3 objects"). */
@@ -9,13 +10,20 @@ export type KeyResult =
   | { readonly kind: 'key'; readonly key: string }
   | { readonly kind: 'blocked'; readonly reason: BlockReason };
 
-/** The key of a path, or why it cannot have one. */
-export function keyFor(prefix: string, path: string): KeyResult {
-  const key = prefix + path;
+/** The key that ends in a tail, or why there can be none. */
+export function keyFor(prefix: string, tail: string): KeyResult {
+  const key = prefix + tail;
   if (utf8Length(key) > keyBytesMax) return { kind: 'blocked', reason: 'key-too-long' };
   // A lone surrogate cannot be sent as UTF-8: the SDK throws URIError on it.
   if (!key.isWellFormed()) return { kind: 'blocked', reason: 'name-not-utf8' };
+  // No path has such names, but what a template makes of one may: S3 clients take them for a way out of the prefix.
+  if (hasOddSegment(tail)) return { kind: 'blocked', reason: 'key-not-portable' };
   return { kind: 'key', key };
+}
+
+/** True when a tail has an empty name, "." or ".." between its slashes. */
+export function hasOddSegment(tail: string): boolean {
+  return /(^|\/)\.{0,2}(\/|$)/.test(tail);
 }
 
 /** Directory part of a path: '' for the folder itself. */

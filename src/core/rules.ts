@@ -6,8 +6,8 @@ import picomatch from 'picomatch';
 import type { ObjectDescription } from './description.ts';
 import type { FileState } from './file.ts';
 import { directoryOf, nameOf } from './key.ts';
-import { fillTemplate, tagTemplates } from './template.ts';
-import type { TagTemplate } from './template.ts';
+import { fileTemplates, fillTemplate } from './template.ts';
+import type { FileTemplate } from './template.ts';
 
 /** One rule of the config: which files, and what their objects get. What is absent matches every file. */
 export interface Rule extends Partial<ObjectDescription> {
@@ -18,6 +18,8 @@ export interface Rule extends Partial<ObjectDescription> {
   /** By mtime, at the time of the upload. */
   readonly olderThanMs?: number;
   readonly newerThanMs?: number;
+  /** Template of what follows the prefix in the key, instead of the path. Never beside an age: keys must not change with it. */
+  readonly key?: string;
 }
 
 /** Where a description is made: the values of `{host}` and `{folder}`. */
@@ -33,6 +35,9 @@ export type DescribedFile = Pick<FileState, 'mtimeNs' | 'size'>;
  * @param nowMs when the file is uploaded: the age of a file is judged then, and not again when it has grown older
  */
 export type Describe = (path: string, file: DescribedFile, nowMs: number) => ObjectDescription;
+
+/** What follows the prefix in the key of a file. Pure: the same path, file and rules give the same tail. */
+export type TailOf = (path: string, file: DescribedFile) => string;
 
 /** S3 counts tag values in UTF-16 code units, as JavaScript does. */
 const tagValueMax = 256;
@@ -58,6 +63,11 @@ export function globProblem(glob: string): string | undefined {
 /** True for paths that match one of the globs. */
 export function compileGlobs(globs: readonly string[]): (path: string) => boolean {
   return picomatch([...globs], globOptions);
+}
+
+/** False for a pattern that is the path of one file. */
+export function isGlob(match: string): boolean {
+  return picomatch.scan(match).isGlob;
 }
 
 /** True for a rule that says nothing of which files it is for. */
@@ -99,6 +109,34 @@ export function compileRules(rules: readonly Rule[], context: RuleContext): Desc
   };
 }
 
+/** True when rules may give a file another tail than its path: then two files may want the same key. */
+export function makesKeys(rules: readonly Rule[]): boolean {
+  return rules.some((rule) => rule.key !== undefined);
+}
+
+/** Compiles what the rules say of keys. */
+export function compileTails(rules: readonly Rule[], context: RuleContext): TailOf {
+  const compiled = rules.filter((rule) => rule.key !== undefined).map(compileRule);
+  return (path, file) => {
+    const rule = compiled.findLast(({ matches }) => matches(path, file.size, 0));
+    return rule?.key === undefined ? path : fillTail(rule.key, path, file, context);
+  };
+}
+
+/**
+ * A directory that a template has nothing for is left out: of a file that lies in no directory "{dir}/{name}" makes its
+ * name, not a key that begins with a slash.
+ */
+function fillTail(template: string, path: string, file: DescribedFile, context: RuleContext): string {
+  const segments = template
+    .split('/')
+    .map((segment) =>
+      fillTemplate(segment, fileTemplates, (name) => templateValues[name](path, file, context)),
+    );
+  const last = segments.pop() ?? '';
+  return [...segments.filter((segment) => segment !== ''), last].join('/');
+}
+
 /** A file from the future, by its mtime, is as new as can be. */
 function compileRule(rule: Rule) {
   const {
@@ -107,6 +145,7 @@ function compileRule(rule: Rule) {
     smallerThanBytes = Infinity,
     olderThanMs = -Infinity,
     newerThanMs = Infinity,
+    key,
     ...fields
   } = rule;
   const matchesPath = compileGlobs([match]);
@@ -116,7 +155,7 @@ function compileRule(rule: Rule) {
     ageMs > olderThanMs &&
     ageMs < newerThanMs &&
     matchesPath(path);
-  return { matches, fields };
+  return { matches, key, fields };
 }
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
@@ -137,13 +176,13 @@ function tagValue(
   file: Pick<FileState, 'mtimeNs'>,
   context: RuleContext,
 ): string {
-  const filled = fillTemplate(template, tagTemplates, (name) => templateValues[name](path, file, context));
+  const filled = fillTemplate(template, fileTemplates, (name) => templateValues[name](path, file, context));
   const fit = filled.toWellFormed().replaceAll(/[^\p{L}\p{Z}\p{N}+\-=._:/@]/gu, '_');
   return fit.slice(0, tagValueMax).replace(/[\ud800-\udbff]$/, '');
 }
 
 const templateValues: Readonly<
-  Record<TagTemplate, (path: string, file: Pick<FileState, 'mtimeNs'>, context: RuleContext) => string>
+  Record<FileTemplate, (path: string, file: Pick<FileState, 'mtimeNs'>, context: RuleContext) => string>
 > = {
   path: (path) => path,
   dir: directoryOf,
@@ -151,6 +190,7 @@ const templateValues: Readonly<
   'dir:2': (path) => directoryAt(path, 2),
   'dir:3': (path) => directoryAt(path, 3),
   name: nameOf,
+  stem: (path) => stemOf(nameOf(path)),
   ext: (path) => extensionOf(nameOf(path)),
   host: (_path, _file, context) => context.host,
   folder: (_path, _file, context) => context.folder,
@@ -169,6 +209,12 @@ function directoryAt(path: string, n: number): string {
 function extensionOf(name: string): string {
   const dot = name.lastIndexOf('.');
   return dot <= 0 ? '' : name.slice(dot + 1);
+}
+
+/** What stands before the extension: `a.tar` of `a.tar.gz`. */
+function stemOf(name: string): string {
+  const dot = name.lastIndexOf('.');
+  return dot <= 0 ? name : name.slice(0, dot);
 }
 
 /** The file's time as `yyyy-MM-ddTHH…` in UTC, within the years that have four digits. */

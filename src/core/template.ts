@@ -1,9 +1,10 @@
-// Templates: `{name}` in a prefix or a tag. Only names of a closed list are replaced; there is no nesting and no logic,
+// Templates: `{name}` in a prefix, a tag or a key. Only names of a closed list are replaced; there is no nesting and no logic,
 // so what a file is called can never change what a template does.
 
-/** What a tag value may hold. */
-export const tagTemplates = [
+/** What is said of a file: in tags and keys. */
+export const fileTemplates = [
   'ext',
+  'stem',
   'name',
   'path',
   'dir',
@@ -17,7 +18,7 @@ export const tagTemplates = [
   'mtime:dd',
   'mtime:HH',
 ] as const;
-export type TagTemplate = (typeof tagTemplates)[number];
+export type FileTemplate = (typeof fileTemplates)[number];
 
 const templatePattern = /\{([^{}]*)\}/g;
 

@@ -6,14 +6,15 @@ import type { Baseline } from '../core/baseline.ts';
 import type { Facts } from '../core/decide.ts';
 import { Failure, unlessDenied } from '../core/failure.ts';
 import type { FileState, Local, Sighting } from '../core/file.ts';
-import { keyFor } from '../core/key.ts';
 import { comparableChecksum, type Remote } from '../core/object.ts';
 import { backoffMs } from '../core/schedule.ts';
 import type { Claim, Completion, Journal } from '../journal/journal.ts';
 import type { ByteBudget } from '../transfer/limits.ts';
+import { look } from '../transfer/open.ts';
 import { likelyPartSize, singlePutMax } from '../transfer/part-size.ts';
 import { endUpload, upload, type UploadMemory, type UploadResult } from '../transfer/upload.ts';
-import { firstFacts, resolve, type Subject } from './look.ts';
+import { occupantOf, tailIn } from './keys.ts';
+import { firstLook, resolve, type Remembered, type Subject } from './look.ts';
 import type { Route } from './route.ts';
 
 export interface Tools {
@@ -41,16 +42,21 @@ export interface Handled {
 /** A file whose last write is younger than this may be written again within the same tick of the kernel's clock, unseen. */
 const clockTickMs = 20;
 
+/** When a file is looked at again whose key another one is just being sent to. */
+const keyInFlightMs = 100;
+
 /** How often a refused precondition may lead to another decision before the change waits. */
 const roundsMax = 4;
 
 export async function handle(route: Route, claim: Claim, tools: Tools): Promise<Handled> {
   try {
-    const facts = firstFacts(route, claim);
-    const keyed = keyFor(route.prefix, claim.path);
+    const { facts, keyed } = firstLook(route, remembered(claim, tools.journal));
     if (facts.local.kind === 'file') {
       if (keyed.kind === 'blocked') return blocked(keyed.reason, facts.local);
-      if (collides(route, keyed.key, tools.journal)) return blocked('key-collision', facts.local);
+      const refused = facts.baseline
+        ? undefined
+        : refuseKey(route, claim, keyed.key, facts.local, tools.journal);
+      if (refused) return refused;
     }
     await untilTickPassed(facts.local);
     const key = keyed.kind === 'key' ? keyed.key : '';
@@ -59,7 +65,7 @@ export async function handle(route: Route, claim: Claim, tools: Tools): Promise<
       ? excluded
       : await bringInLine(route, claim, { path: claim.path, key }, facts, { ...tools, uploads });
     if (handled.end.kind === 'settled') await uploads.endLeft(route.destination);
-    return handled;
+    return withTail(handled, claim.path, tailIn(route, key));
   } catch (error) {
     return failed(route, claim, error);
   }
@@ -72,11 +78,45 @@ function isExcluded(route: Route, path: string, local: Local): boolean {
 
 const excluded: Handled = { end: { kind: 'settled' }, outcome: 'unchanged', reason: 'excluded', bytes: 0 };
 
-/** Another folder that shares the keys has a file at this one: whoever came first keeps it. */
-function collides(route: Route, key: string, journal: Journal): boolean {
-  return route.siblings.some(
-    ({ routeId, prefix }) => key.startsWith(prefix) && journal.occupies(routeId, key.slice(prefix.length)),
-  );
+function remembered(claim: Claim, journal: Journal): Remembered {
+  const { routeId, path, baseline, noticed } = claim;
+  return {
+    path,
+    baseline,
+    noticed,
+    listed: (tail) => (tail === path ? claim.listed : journal.listed(routeId, tail)),
+  };
+}
+
+/** Undefined when the file may have the key, which it then has while it is handled. */
+function refuseKey(
+  route: Route,
+  claim: Claim,
+  key: string,
+  local: Local,
+  journal: Journal,
+): Handled | undefined {
+  if (route.sharing.length === 0) return undefined;
+  if (!route.keysInFlight.take(key, claim)) {
+    const readyAtMs = Date.now() + keyInFlightMs;
+    return {
+      end: { kind: 'released', readyAtMs, tried: false },
+      outcome: 'retry',
+      reason: 'key-in-flight',
+      bytes: 0,
+    };
+  }
+  const occupant = occupantOf(route, claim.path, key, journal);
+  if (occupant === undefined) return undefined;
+  const message = `its key is that of ${JSON.stringify(occupant)} already: ${blockMessage['key-collision']}`;
+  return stuck('blocked', 'key-collision', local, message);
+}
+
+/** Whoever settles a path says which object that is about. */
+function withTail(handled: Handled, path: string, tail: string): Handled {
+  const { end } = handled;
+  if (tail === path || end.kind !== 'settled' || !end.baseline) return handled;
+  return { ...handled, end: { ...end, baseline: { ...end.baseline, tail } } };
 }
 
 async function bringInLine(
@@ -315,7 +355,8 @@ function agreedContent({ outcome }: Extract<Action, { kind: 'settle' }>): boolea
 const blockMessage: Readonly<Record<BlockReason, string>> = {
   'name-not-utf8': 'its name is not valid UTF-8, which S3 keys must be: rename it',
   'key-too-long': 'its key is longer than the 1,024 bytes that S3 allows: shorten the path or the prefix',
-  'key-collision': 'a file of another folder has the same key: put {folder}/ into the prefix, or rename it',
+  'key-collision':
+    "put {folder}/ into the prefix where it is of another folder, {path} or {name} into the rule's key, or rename it",
   'key-not-portable': 'its key is not one that every S3 store takes: rename it',
   unreadable: 'it cannot be read: give the service user read access, or exclude it',
   'symlink-loop': 'the link leads back to a directory above it: remove the link, or exclude it',
@@ -381,7 +422,7 @@ function failed(route: Route, claim: Claim, error: unknown): Handled {
   switch (code) {
     case 'EACCES':
     case 'EPERM':
-      return blocked('unreadable', unreadableLocal(route, claim));
+      return blocked('unreadable', localOf(route, claim));
     case undefined:
       throw error;
     default:
@@ -390,9 +431,9 @@ function failed(route: Route, claim: Claim, error: unknown): Handled {
 }
 
 /** A file that cannot be opened can still be looked at: so that it is tried again when its mode changes. */
-function unreadableLocal(route: Route, claim: Claim): Local | undefined {
+function localOf(route: Route, claim: Claim): Local | undefined {
   try {
-    return firstFacts(route, claim).local;
+    return look(route.root, claim.path);
   } catch {
     return undefined;
   }
@@ -403,7 +444,7 @@ function failedRequest(route: Route, claim: Claim, failure: Failure): Handled {
   switch (failure.class) {
     case 'denied':
     case 'permanent': {
-      const local = unreadableLocal(route, claim);
+      const local = localOf(route, claim);
       return { ...stuck('failed', code, local, message), failure };
     }
     case 'unreachable':

@@ -219,6 +219,7 @@ export class Drain {
     // In trouble another one is tried each time, not one that waits since it failed: it may be the only one to fail.
     const order = this.#inTrouble ? 'newest' : 'oldest';
     this.#queue.push(...journal.turn({ completions, routeId, want, order, nowMs: Date.now() }));
+    for (const { claim } of completions) this.route.keysInFlight.release(claim);
     if (this.#queue.length + this.#inFlight.size === 0 && journal.hasListing(routeId)) this.#whenQuiet();
   }
 

@@ -3,11 +3,13 @@ import { decide, type Content, type Facts } from '../core/decide.ts';
 import type { Action } from '../core/action.ts';
 import type { Baseline } from '../core/baseline.ts';
 import { sameFingerprint, type FileState, type Local } from '../core/file.ts';
+import { keyFor, type KeyResult } from '../core/key.ts';
 import { comparableChecksum, type Checksum, type Remote } from '../core/object.ts';
 import type { ListedObject } from '../journal/journal.ts';
 import { checksumLike } from '../transfer/checksum.ts';
 import { look, openFile, pieces } from '../transfer/open.ts';
 import { likelyPartSize } from '../transfer/part-size.ts';
+import { keyOfFile, keyOfObject, tailIn } from './keys.ts';
 import type { Route } from './route.ts';
 
 /** What the facts are about. */
@@ -16,14 +18,20 @@ export interface Subject {
   readonly key: string;
 }
 
+/** The facts to begin with, and which object they are about. */
+export interface FirstLook {
+  readonly facts: Facts;
+  readonly keyed: KeyResult;
+}
+
 /** What the journal knows of it. */
 export interface Remembered {
   readonly path: string;
   readonly baseline: Baseline | undefined;
   /** An event told of it. */
   readonly noticed: boolean;
-  /** What the first contact's listing found at the key. */
-  readonly listed: ListedObject | undefined;
+  /** What the first contact's listing found at the key that ends so. */
+  readonly listed: (tail: string) => ListedObject | undefined;
 }
 
 /** An action that can be carried out, with the facts that led to it; or the file would not stand still. */
@@ -31,15 +39,23 @@ export type Resolved =
   | { readonly kind: 'resolved'; readonly facts: Facts; readonly action: Exclude<Action, { kind: 'look' }> }
   | { readonly kind: 'changed' };
 
-/** The facts to begin with. @throws the system's error when the file's state cannot be read */
-export function firstFacts(route: Route, remembered: Remembered): Facts {
+/**
+ * Looks at the file. One whose rules give it another key than its object has is a new file at that key: of the object there
+ * nothing is known yet.
+ * @throws the system's error when the file's state cannot be read
+ */
+export function firstLook(route: Route, remembered: Remembered): FirstLook {
+  const { path, baseline, noticed, listed } = remembered;
+  const local = lookFor(route, remembered);
+  const keyed =
+    local.kind === 'file' ? keyOfFile(route, path, local.file) : keyFor(route.prefix, baseline?.tail ?? path);
+  const isThere = keyed.kind === 'key' && keyed.key === keyOfObject(route, path, baseline);
+  const known = isThere ? baseline : undefined;
+  const remote =
+    keyed.kind === 'key' && !known ? remoteFromListing(listed(tailIn(route, keyed.key))) : undefined;
   return {
-    local: lookFor(route, remembered),
-    baseline: remembered.baseline,
-    remote: remembered.baseline ? undefined : remoteFromListing(remembered.listed),
-    content: undefined,
-    noticed: remembered.noticed,
-    ownTryMayHaveLanded: false,
+    keyed,
+    facts: { local, baseline: known, remote, content: undefined, noticed, ownTryMayHaveLanded: false },
   };
 }
 

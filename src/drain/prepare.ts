@@ -5,6 +5,7 @@ import { keyFor } from '../core/key.ts';
 import type { Journal } from '../journal/journal.ts';
 import { probe } from '../transfer/probe.ts';
 import { S3Destination } from '../transfer/s3.ts';
+import { tailIn } from './keys.ts';
 import type { Route } from './route.ts';
 
 /** The store ignores what the policy depends on. The message says what to do. */
@@ -68,11 +69,11 @@ export async function takeListing(route: Route, journal: Journal, signal: AbortS
   journal.clearListing(routeId);
   try {
     for await (const page of route.destination.list(prefix, signal)) {
-      const objects = page.map(({ key, ...object }) => ({ ...object, path: key.slice(prefix.length) }));
+      const objects = page.map(({ key, ...object }) => ({ ...object, tail: tailIn(route, key) }));
       journal.recordListing(
         routeId,
-        // Keys that no path leads to ("dir/" markers of consoles) are nobody's business here.
-        objects.filter(({ path }) => path !== '' && keyFor(prefix, path).kind === 'key'),
+        // Keys that no file can have ("dir/" markers of consoles) are nobody's business here.
+        objects.filter(({ tail }) => keyFor(prefix, tail).kind === 'key'),
       );
     }
   } catch (error) {

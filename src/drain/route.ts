@@ -5,11 +5,12 @@ import type { Judgement } from '../core/decide.ts';
 import type { ObjectDescription } from '../core/description.ts';
 import type { FileState } from '../core/file.ts';
 import type { ChecksumAlgorithm } from '../core/object.ts';
-import type { DescribedFile } from '../core/rules.ts';
+import type { DescribedFile, TailOf } from '../core/rules.ts';
 import type { Destination } from '../transfer/destination.ts';
 import type { Root } from '../transfer/open.ts';
 import type { Selection } from '../watch/selection.ts';
 import type { Endpoint } from './endpoint.ts';
+import type { KeysInFlight } from './keys-in-flight.ts';
 
 export interface Route {
   readonly routeId: number;
@@ -26,8 +27,12 @@ export interface Route {
   readonly endpoint: Endpoint;
   /** Of its keys. */
   readonly prefix: string;
-  /** Routes of other folders whose keys may be the same ones. */
-  siblings: readonly { readonly routeId: number; readonly prefix: string }[];
+  /** What follows it, by the rules: `keyOfFile` is who asks. */
+  readonly tailOf: TailOf;
+  /** Routes whose files may want the same keys: of other folders in the bucket, and this one where rules make keys. */
+  sharing: readonly { readonly routeId: number; readonly prefix: string }[];
+  /** Of its bucket. */
+  keysInFlight: KeysInFlight;
   readonly judgement: Judgement;
   readonly checksum: ChecksumAlgorithm | 'none';
   /** For an upload that begins now. */

@@ -33,7 +33,7 @@ export interface Claim {
   /** An event told of it, which knows nothing of the file; a scan tells what it saw. */
   readonly noticed: boolean;
   readonly baseline: Baseline | undefined;
-  /** What the first contact's listing found at the path. */
+  /** What the first contact's listing found at the key that ends in the path. */
   readonly listed: ListedObject | undefined;
 }
 
@@ -77,7 +77,8 @@ export interface RouteTrouble {
 }
 
 export interface ListedObject {
-  readonly path: string;
+  /** What follows the prefix in its key. */
+  readonly tail: string;
   readonly size: number;
   readonly etag: string;
   readonly lastModifiedMs: number;
@@ -297,6 +298,7 @@ export class Journal {
     return this.transaction(() => {
       for (const completion of work.completions) this.#complete(completion, work.nowMs);
       if (work.completions.some(confirmsWrite)) this.#sql.recordSuccess.run(work.nowMs, work.routeId);
+      if (work.completions.some(freesKey)) this.#sql.reopenCollisions.run(work.nowMs, work.routeId);
       return work.want > 0 ? this.#claim(work) : [];
     });
   }
@@ -314,10 +316,20 @@ export class Journal {
     return this.transaction(() => this.#sql.retry.run(nowMs, routeId).changes);
   }
 
-  /** True when the route has an object for a path, or is about to write one. */
-  occupies(routeId: number, filePath: string): boolean {
-    const directory = directoryOf(filePath);
-    return this.#sql.occupies.get({ routeId, directory, name: nameOf(filePath) }) === 1;
+  /** The path of the file whose object has the key that ends so. */
+  occupant(routeId: number, tail: string): string | undefined {
+    const row = this.#sql.occupant.get({
+      routeId,
+      tail,
+      directory: directoryOf(tail),
+      name: nameOf(tail),
+    });
+    return row && joinPath(row.directory, row.name);
+  }
+
+  /** True when an object of the route has another key than its file's path. */
+  hasTails(routeId: number): boolean {
+    return this.#sql.anyTail.get(routeId) !== undefined;
   }
 
   baseline(routeId: number, filePath: string): Baseline | undefined {
@@ -330,7 +342,7 @@ export class Journal {
     this.#listings.delete(routeId);
     this.transaction(() => {
       for (const object of objects) {
-        this.#sql.insertListed.run(routeId, object.path, object.size, object.etag, object.lastModifiedMs);
+        this.#sql.insertListed.run(routeId, object.tail, object.size, object.etag, object.lastModifiedMs);
       }
     });
   }
@@ -360,9 +372,10 @@ export class Journal {
     return listed;
   }
 
-  listed(routeId: number, filePath: string): ListedObject | undefined {
-    const row = this.#sql.findListed.get(routeId, filePath);
-    return row && { path: filePath, size: row.size, etag: row.etag, lastModifiedMs: row.modified_at };
+  listed(routeId: number, tail: string): ListedObject | undefined {
+    if (!this.hasListing(routeId)) return undefined;
+    const row = this.#sql.findListed.get(routeId, tail);
+    return row && { tail, size: row.size, etag: row.etag, lastModifiedMs: row.modified_at };
   }
 
   /** The store's capabilities as they were probed, and when. */
@@ -471,7 +484,7 @@ export class Journal {
         tried: row.tried === 1,
         noticed: row.noticed === 1,
         baseline: baseline && baselineFromRow(baseline),
-        listed: this.hasListing(routeId) ? this.listed(routeId, filePath) : undefined,
+        listed: this.listed(routeId, filePath),
       };
     });
   }
@@ -515,8 +528,17 @@ export class Journal {
     if (baseline === null) this.#sql.deleteBaseline.run(routeId, directoryId, name);
     else {
       this.#sql.upsertBaseline.run({ routeId, directoryId, name, nowMs, ...rowFromBaseline(baseline) });
+      this.#forgetFormer(claim, baseline);
     }
-    if (this.hasListing(routeId)) this.#sql.dropListed.run(routeId, claim.path);
+    if (this.hasListing(routeId)) this.#sql.dropListed.run(routeId, baseline?.tail ?? claim.path);
+  }
+
+  /** An object that was kept of a deleted file, and that another file's key names now, is that one's. */
+  #forgetFormer({ routeId, path: filePath }: Claim, { tail = filePath }: Baseline): void {
+    const [directory, name] = [directoryOf(filePath), nameOf(filePath)];
+    this.#sql.forgetFormer.run({ routeId, directory, name, tail });
+    if (tail === filePath) return;
+    this.#sql.forgetFormerPath.run({ routeId, directory: directoryOf(tail), name: nameOf(tail) });
   }
 
   #directoryId(folderId: number, directory: string): number {
@@ -530,6 +552,12 @@ export class Journal {
 function confirmsWrite({ end }: Completion): boolean {
   const outcome = end.kind === 'settled' ? end.baseline?.outcome : undefined;
   return outcome === 'uploaded' || outcome === 'recreated';
+}
+
+/** Another file may want the key that this one had. */
+function freesKey({ claim, end }: Completion): boolean {
+  if (end.kind !== 'settled' || end.baseline === undefined || !claim.baseline) return false;
+  return end.baseline === null || end.baseline.gone || end.baseline.tail !== claim.baseline.tail;
 }
 
 /** Another process holds the state directory. */

@@ -22,6 +22,7 @@ export interface BaselineRow {
   mode: bigint;
   uid: bigint;
   gid: bigint;
+  tail: string | null;
   etag: string | null;
   version_id: string | null;
   checksum_algorithm: ChecksumAlgorithm | null;
@@ -41,6 +42,7 @@ export function baselineFromRow(row: BaselineRow): Baseline {
       uid: Number(row.uid),
       gid: Number(row.gid),
     },
+    ...(row.tail !== null && { tail: row.tail }),
     ...(row.etag !== null && { etag: row.etag }),
     ...(row.version_id !== null && { versionId: row.version_id }),
     ...(row.checksum !== null &&
@@ -65,6 +67,7 @@ export function rowFromBaseline(baseline: Baseline) {
     mode: file.mode,
     uid: file.uid,
     gid: file.gid,
+    tail: baseline.tail ?? null,
     etag: baseline.etag ?? null,
     version_id: baseline.versionId ?? null,
     checksum_algorithm: checksum?.algorithm ?? null,

@@ -151,6 +151,13 @@ const steps: readonly string[] = [
   -- A file under a new name is found again by its number: it need not be sent again.
   CREATE INDEX baseline_by_inode ON baseline (route_id, ino);
   `,
+  `
+  -- What follows the prefix in the object's key, where a rule gave it another tail than the path. By it is found who has a
+  -- key already.
+  ALTER TABLE baseline ADD COLUMN tail TEXT;
+  CREATE INDEX baseline_by_tail ON baseline (route_id, tail) WHERE tail IS NOT NULL;
+  ALTER TABLE listed RENAME COLUMN path TO tail;
+  `,
 ];
 
 /** The schema version that this program writes. */

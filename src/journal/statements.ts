@@ -139,6 +139,10 @@ export function prepareStatements(database: Database) {
                          seen_ctime_ns = @seenCtimeNs, seen_ino = @seenIno
        WHERE change_id = @changeId AND generation = @generation`,
     ),
+    reopenCollisions: database.prepare<[number, number]>(
+      `UPDATE change SET state = 'pending', ready_at = ?, attempts = 0
+       WHERE route_id = ? AND state = 'blocked' AND code = 'key-collision'`,
+    ),
     retry: database.prepare<[number, number]>(
       `UPDATE change SET state = 'pending', ready_at = ?, attempts = 0
        WHERE route_id = ? AND state IN ('failed', 'blocked') AND typeof(name) = 'text'`,
@@ -155,32 +159,45 @@ export function prepareStatements(database: Database) {
          WHERE route_id = ? AND directory.path = ? AND name = ?`,
       )
       .safeIntegers(),
-    occupies: integer<[{ routeId: number; directory: string; name: string }]>(
-      `SELECT EXISTS (SELECT 1 FROM baseline WHERE route_id = @routeId AND dir_id = directory.dir_id
-                        AND name = @name AND gone = 0)
-           OR EXISTS (SELECT 1 FROM change WHERE route_id = @routeId AND dir_id = directory.dir_id
-                        AND name = @name AND state = 'claimed')
-       FROM route JOIN directory USING (folder_id) WHERE route_id = @routeId AND directory.path = @directory`,
+    occupant: database.prepare<
+      [{ routeId: number; tail: string; directory: string; name: string }],
+      { directory: string; name: string }
+    >(
+      `SELECT directory.path AS directory, name FROM baseline JOIN directory USING (dir_id)
+       WHERE route_id = @routeId AND tail = @tail AND gone = 0
+       UNION ALL
+       SELECT directory.path, name FROM route JOIN directory USING (folder_id) JOIN baseline USING (route_id, dir_id)
+       WHERE route_id = @routeId AND directory.path = @directory AND name = @name AND tail IS NULL AND gone = 0`,
+    ),
+    anyTail: integer<[number]>('SELECT 1 FROM baseline WHERE route_id = ? AND tail IS NOT NULL LIMIT 1'),
+    forgetFormer: database.prepare<[{ routeId: number; tail: string; directory: string; name: string }]>(
+      `DELETE FROM baseline WHERE route_id = @routeId AND tail = @tail AND gone = 1
+         AND NOT (name = @name AND (SELECT path FROM directory WHERE dir_id = baseline.dir_id) = @directory)`,
+    ),
+    forgetFormerPath: database.prepare<[{ routeId: number; directory: string; name: string }]>(
+      `DELETE FROM baseline WHERE route_id = @routeId AND name = @name AND tail IS NULL AND gone = 1
+         AND dir_id = (SELECT dir_id FROM route JOIN directory USING (folder_id)
+                       WHERE route_id = @routeId AND directory.path = @directory)`,
     ),
     upsertBaseline: database.prepare(
       `INSERT OR REPLACE INTO baseline
          (route_id, dir_id, name, outcome, owned, gone, size, mtime_ns, ctime_ns, ino, dev, mode, uid, gid,
-          etag, version_id, checksum_algorithm, checksum, part_size, settled_at)
+          tail, etag, version_id, checksum_algorithm, checksum, part_size, settled_at)
        VALUES (@routeId, @directoryId, @name, @outcome, @owned, @gone, @size, @mtime_ns, @ctime_ns, @ino, @dev, @mode,
-               @uid, @gid, @etag, @version_id, @checksum_algorithm, @checksum, @part_size, @nowMs)`,
+               @uid, @gid, @tail, @etag, @version_id, @checksum_algorithm, @checksum, @part_size, @nowMs)`,
     ),
     deleteBaseline: database.prepare<[number, number, string]>(
       'DELETE FROM baseline WHERE route_id = ? AND dir_id = ? AND name = ?',
     ),
 
     insertListed: database.prepare<[number, string, number, string, number]>(
-      'INSERT OR REPLACE INTO listed (route_id, path, size, etag, modified_at) VALUES (?, ?, ?, ?, ?)',
+      'INSERT OR REPLACE INTO listed (route_id, tail, size, etag, modified_at) VALUES (?, ?, ?, ?, ?)',
     ),
     findListed: database.prepare<[number, string], { size: number; etag: string; modified_at: number }>(
-      'SELECT size, etag, modified_at FROM listed WHERE route_id = ? AND path = ?',
+      'SELECT size, etag, modified_at FROM listed WHERE route_id = ? AND tail = ?',
     ),
     anyListed: integer<[number]>('SELECT 1 FROM listed WHERE route_id = ? LIMIT 1'),
-    dropListed: database.prepare<[number, string]>('DELETE FROM listed WHERE route_id = ? AND path = ?'),
+    dropListed: database.prepare<[number, string]>('DELETE FROM listed WHERE route_id = ? AND tail = ?'),
     clearListed: database.prepare<[number]>('DELETE FROM listed WHERE route_id = ?'),
     listedAt: integer<[number]>('SELECT listed_at FROM route WHERE route_id = ?'),
     finishListing: database.prepare<[number, number]>('UPDATE route SET listed_at = ? WHERE route_id = ?'),

@@ -62,8 +62,8 @@ describe('a bad config is refused at its place, with what to do', () => {
     ],
     [
       'a planned key',
-      { folder: 'rules:\n  - match: "**"\n    key: "{name}"' },
-      ['12:9: folders.documents.rules[0].key: not supported yet; remove it'],
+      { folder: 'max-delete: 5' },
+      ['10:5: folders.documents.max-delete: not supported yet; remove it'],
     ],
     [
       'a planned delete mode',
@@ -303,7 +303,7 @@ describe('a bad config is refused at its place, with what to do', () => {
       'a tag with an unknown template',
       { folder: 'rules:\n  - match: "**"\n    tags: {Year: "{mtime:yy}"}' },
       [
-        '12:22: folders.documents.rules[0].tags.Year: "{mtime:yy}" has {mtime:yy} in it, which is not known; known are {ext}, {name}, {path}, {dir}, {dir:1}, {dir:2}, {dir:3}, {host}, {folder}, {mtime:yyyy}, {mtime:MM}, {mtime:dd}, {mtime:HH}',
+        '12:22: folders.documents.rules[0].tags.Year: "{mtime:yy}" has {mtime:yy} in it, which is not known; known are {ext}, {stem}, {name}, {path}, {dir}, {dir:1}, {dir:2}, {dir:3}, {host}, {folder}, {mtime:yyyy}, {mtime:MM}, {mtime:dd}, {mtime:HH}',
       ],
     ],
     [

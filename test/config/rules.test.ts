@@ -36,6 +36,7 @@ function refused(lines: string, more?: Parameters<typeof configWith>[0]): string
 
 describe('a rule becomes', () => {
   const kinds: [lines: string, rule: object][] = [
+    ['key: "{dir}/{mtime:yyyy}/{name}"', { key: '{dir}/{mtime:yyyy}/{name}' }],
     [
       'larger-than: 128KiB\nsmaller-than: 5GiB',
       { largerThanBytes: 131_072, smallerThanBytes: 5 * 1024 ** 3 },
@@ -99,6 +100,25 @@ describe('a rule becomes', () => {
 
 describe('refused, at its place:', () => {
   test.each<[lines: string, problem: string]>([
+    ['key: "/{name}"', '12:14: key: "/{name}" begins with /, but it is added to the prefix; remove it'],
+    ['key: "{dir}/"', '12:14: key: "{dir}/" ends with /, which is no name for a file; add {name}'],
+    ['key: "a//{name}"', '12:14: key: "a//{name}" has // in it, an empty name between slashes; keep one /'],
+    [
+      'key: "../{name}"',
+      '12:14: key: "../{name}" has "." or ".." between slashes, which S3 clients take for directories; remove it',
+    ],
+    [
+      'key: "{year}/{name}"',
+      '12:14: key: "{year}/{name}" has {year} in it, which is not known; known are {ext}, {stem}, {name}, {path}, {dir}, {dir:1}, {dir:2}, {dir:3}, {host}, {folder}, {mtime:yyyy}, {mtime:MM}, {mtime:dd}, {mtime:HH}',
+    ],
+    [
+      `key: "${'x'.repeat(513)}"`,
+      `12:14: key: "${'x'.repeat(78)}… is longer than 512 bytes, which leaves too little of the 1,024 of a key`,
+    ],
+    [
+      'key: "{name}"\nolder-than: 30d',
+      '13:21: older-than: "30d" does not go with key: an object does not move because its file grows older; use {mtime:yyyy}',
+    ],
     [
       'larger-than: 128',
       '12:22: larger-than: 128 is not a size; write a whole number with a unit, such as 128KiB, 64MiB or 5GiB',
@@ -287,6 +307,17 @@ describe('warned of:', () => {
     expect(warningsOf(withRule(lines))).toEqual(
       warning === undefined ? [] : [`12:24: folders.documents.rules[0].storage-class: ${warning}`],
     );
+  });
+
+  test.each<[lines: string, warning: boolean]>([
+    ['key: "{mtime:yyyy}/{ext}"', true],
+    ['key: "{mtime:yyyy}/{stem}"', false],
+    ['key: "{path}"', false],
+  ])('all files getting one key: %s', (lines, warned) => {
+    const warning =
+      '12:14: folders.documents.rules[0].key: has neither {path}, {name} nor {stem} in it: of all files that get the same key only the first is uploaded; add one of them';
+    expect(warningsOf(withRule(lines))).toEqual(warned ? [warning] : []);
+    expect(warningsOf(withRule(lines).replace('"**"', 'notes/a.txt'))).toEqual([]);
   });
 
   test('no minimum duration where nothing is ever replaced', () => {

@@ -36,12 +36,24 @@ describe('a key', () => {
     expect(keyFor('', path)).toEqual(blocked('name-not-utf8'));
   });
 
+  test.each(['', '.', '..', 'a/', '/a', 'a//b', 'a/./b', 'a/../b', '../a', 'a/..'])(
+    'has no name between slashes that clients take for a way out of the prefix: %j',
+    (tail) => {
+      expect(keyFor('p/', tail)).toEqual(blocked('key-not-portable'));
+    },
+  );
+
+  test.each(['...', 'a..', '..a', '.a/b.', 'a/.b'])('may have dots in names: %j', (tail) => {
+    expect(keyFor('p/', tail)).toMatchObject({ kind: 'key' });
+  });
+
   law(
-    'is blocked exactly when it is longer in UTF-8, or cannot be UTF-8',
+    'is blocked exactly when it is longer in UTF-8, cannot be UTF-8, or has a name that is none',
     tuple(segments, paths),
     ([prefix, path]) => {
       const text = prefix + path;
-      const fits = Buffer.byteLength(text) <= 1024 && text.isWellFormed();
+      const odd = path.split('/').some((name) => ['', '.', '..'].includes(name));
+      const fits = Buffer.byteLength(text) <= 1024 && text.isWellFormed() && !odd;
       return (keyFor(prefix, path).kind === 'key') === fits;
     },
   );

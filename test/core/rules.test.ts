@@ -2,9 +2,9 @@ import { assert, constantFrom, property, string } from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { unfitness } from '../../src/core/description.ts';
 import type { ObjectDescription } from '../../src/core/description.ts';
-import { compileRules, customerKeys, globProblem, matchesAll } from '../../src/core/rules.ts';
+import { compileRules, compileTails, customerKeys, globProblem, matchesAll } from '../../src/core/rules.ts';
 import type { Rule } from '../../src/core/rules.ts';
-import { fillTemplate, tagTemplates, templateProblem } from '../../src/core/template.ts';
+import { fillTemplate, fileTemplates, templateProblem } from '../../src/core/template.ts';
 
 const context = { host: 'web-1', folder: 'documents' };
 const nowMs = Date.UTC(2026, 2, 19, 7, 59);
@@ -254,7 +254,7 @@ describe('templates of tags', () => {
   });
 
   test('make a value that S3 takes of any name', () => {
-    const template = constantFrom(...tagTemplates.map((name) => `{${name}}`));
+    const template = constantFrom(...fileTemplates.map((name) => `{${name}}`));
     assert(
       property(template, string({ unit: 'binary', minLength: 1, maxLength: 300 }), (template, name) => {
         expect(tag(template, name.replaceAll('/', '_'))).toMatch(/^[\p{L}\p{Z}\p{N}+\-=._:/@]{0,256}$/u);
@@ -315,4 +315,39 @@ describe('a glob', () => {
       expect(globProblem(glob)).toMatch(/^(begins with|matches no file|is not a glob)/);
     },
   );
+});
+
+describe('what follows the prefix in a key', () => {
+  const tail = (rules: readonly Rule[], path: string, more: Partial<typeof file> = {}) =>
+    compileTails(rules, context)(path, { ...file, ...more });
+
+  test.each([
+    ['{path}', 'a/b.txt', 'a/b.txt'],
+    ['{dir}/{mtime:yyyy}/{name}', 'a/b/c.txt', 'a/b/2026/c.txt'],
+    ['{dir}/{mtime:yyyy}/{name}', 'c.txt', '2026/c.txt'],
+    ['{dir:1}/{dir:2}/{name}', 'a/c.txt', 'a/c.txt'],
+    ['{folder}/{host}/{path}', 'a', 'documents/web-1/a'],
+    ['{stem}-{mtime:MM}.{ext}', 'a/report.v2.pdf', 'report.v2-03.pdf'],
+    ['{stem}', '.profile', '.profile'],
+    // What a file is called is not looked at again, and never made fit for a tag.
+    ['x/{name}', '{host}', 'x/{host}'],
+    ['{name}', 'a&b*c', 'a&b*c'],
+  ])('%s of %j is %j', (template, path, expected) => {
+    expect(tail([{ match: '**', key: template }], path)).toBe(expected);
+  });
+
+  test('is the path where no rule says otherwise', () => {
+    expect(tail([{ match: '*.log', key: 'logs/{name}' }], 'a/b.txt')).toBe('a/b.txt');
+    expect(tail([{ match: '**', tags: { a: 'b' } }], 'a/b.txt')).toBe('a/b.txt');
+  });
+
+  test('is what the last rule says that matches and speaks of it', () => {
+    const rules: Rule[] = [
+      { match: '**', key: 'all/{path}' },
+      { match: '**', largerThanBytes: 50, key: 'large/{path}' },
+      { match: '**', tags: { a: 'b' } },
+    ];
+    expect(tail(rules, 'a', { size: 50 })).toBe('all/a');
+    expect(tail(rules, 'a', { size: 51 })).toBe('large/a');
+  });
 });

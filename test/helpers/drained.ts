@@ -6,9 +6,10 @@ import { onTestFinished } from 'vitest';
 import type { FolderConfig, RouteConfig } from '../../src/config/config.ts';
 import type { Outcome } from '../../src/core/action.ts';
 import type { Compare, Policy } from '../../src/core/policy.ts';
-import { compileRules, customerKeys, type Rule } from '../../src/core/rules.ts';
+import { compileRules, compileTails, customerKeys, makesKeys, type Rule } from '../../src/core/rules.ts';
 import { compileSelector, type Selector } from '../../src/core/selector.ts';
 import type { Handled } from '../../src/drain/act.ts';
+import { KeysInFlight } from '../../src/drain/keys-in-flight.ts';
 import { Drain } from '../../src/drain/drain.ts';
 import { Endpoint } from '../../src/drain/endpoint.ts';
 import type { Route } from '../../src/drain/route.ts';
@@ -50,7 +51,7 @@ export class DrainedFolder {
   route: Route;
   /** Called for each change that was handled, before it is recorded. */
   onHandled: (report: Report) => void = () => undefined;
-  readonly #options: FolderOptions;
+  #options: FolderOptions;
 
   constructor(bucket: Bucket, it: TestJournal, options: FolderOptions, endpoint = new Endpoint('local')) {
     this.bucket = bucket;
@@ -94,7 +95,10 @@ export class DrainedFolder {
       destination: new S3Destination(config, client, customerKeys(rules)),
       endpoint,
       prefix,
-      siblings: [],
+      tailOf: compileTails(rules, { host: 'web-1', folder }),
+      sharing:
+        makesKeys(rules) || this.it.journal.hasTails(row.routeId) ? [{ routeId: row.routeId, prefix }] : [],
+      keysInFlight: new KeysInFlight(),
       judgement: { policy, compare, toleranceMs: 2_000 },
       checksum: config.checksum,
       describe: (filePath, file) => describeFile(describe(filePath, file, Date.now()), file, []),
@@ -194,8 +198,9 @@ export class DrainedFolder {
     await until(() => fs.readdirSync('/proc/self/fd').some(isOpen));
   }
 
-  /** As after a crash: nothing that was in memory is left. */
-  restart(): void {
+  /** As after a crash: nothing that was in memory is left. With other options, as after a change of the config. */
+  restart(changed: Partial<FolderOptions> = {}): void {
+    this.#options = { ...this.#options, ...changed };
     this.it.reopen();
     this.route = this.#makeRoute(new Endpoint('local'));
   }

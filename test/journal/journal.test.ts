@@ -477,7 +477,7 @@ describe('a route', () => {
 
   test('that leads to another place forgets all that was true of the other one', () => {
     const it = withBaselines();
-    it.journal.recordListing(it.routeId, [{ path: 'a', size: 1, etag: '"e"', lastModifiedMs: 0 }]);
+    it.journal.recordListing(it.routeId, [{ tail: 'a', size: 1, etag: '"e"', lastModifiedMs: 0 }]);
     it.journal.finishListing(it.routeId, it.nowMs);
     const moved = it.journal.registerRoute(identity({ identity: 'aws/acme-backup/web-2/' }));
     expect(moved).toMatchObject({ routeId: it.routeId, listedAtMs: undefined });
@@ -540,17 +540,17 @@ describe('a route', () => {
 });
 
 describe('the first contact’s listing', () => {
-  const object = { path: 'a', size: 10, etag: '"e"', lastModifiedMs: 5 };
+  const object = { tail: 'a', size: 10, etag: '"e"', lastModifiedMs: 5 };
 
   test('tells about a path until the path is settled', () => {
     const it = testJournal();
-    it.journal.recordListing(it.routeId, [object, { ...object, path: 'b' }]);
+    it.journal.recordListing(it.routeId, [object, { ...object, tail: 'b' }]);
     it.observe('a');
     const claim = it.claimOne('a');
     expect(claim.listed).toEqual(object);
     it.settled(claim, baseline('adopted', file(10)));
     expect(it.journal.listed(it.routeId, 'a')).toBeUndefined();
-    expect(it.journal.listed(it.routeId, 'b')).toEqual({ ...object, path: 'b' });
+    expect(it.journal.listed(it.routeId, 'b')).toEqual({ ...object, tail: 'b' });
   });
 
   test('is taken when it was taken in full, and outlives a restart', () => {

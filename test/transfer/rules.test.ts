@@ -172,7 +172,7 @@ const others = [
   'grant-full-control',
   'sse-customer-key',
 ];
-const matchers = ['match', 'larger-than', 'smaller-than', 'older-than', 'newer-than'];
+const matchers = ['key', 'match', 'larger-than', 'smaller-than', 'older-than', 'newer-than'];
 
 describe('an object has, however it is sent,', () => {
   test.each(fields)('%s', async (lines, head) => {
