@@ -28,6 +28,7 @@ export function checkConfig(
     ...[...parts.destinations.values()].flatMap((destination) => [...checkDestination(destination)]),
     ...parts.folders.flatMap((folder) => [
       ...checkRoot(folder),
+      ...checkPolicies(document, folder),
       ...checkTimes(document, folder),
       ...checkPatterns(document, folder),
       ...checkRules(folder, parts.destinations, nowMs),
@@ -123,6 +124,26 @@ function* checkRoot(folder: FolderConfig): Iterable<Finding> {
     yield problem(at, 'is the whole file system, devices and secrets included; name a directory in it');
   } else if (typeOf(folder.path) === 'other') {
     yield problem(at, `${folder.path} is not a directory; name the directory that holds the files`);
+  }
+}
+
+/** `aws s3 sync` compares with the time of the upload, which says nothing of who changed what. */
+function* checkPolicies(document: ConfigDocument, folder: FolderConfig): Iterable<Finding> {
+  const seen = new Set<string>();
+  for (const [index, { policy, compare }] of folder.to.entries()) {
+    if (compare !== 'aws' || (policy !== 'if-unchanged' && policy !== 'newer-wins')) continue;
+    const own = ['compare', 'policy'].map((key): Path => [...entryPath(document, folder, index), key]);
+    const at = own.find((path) => document.valueAt(path) !== undefined) ?? [
+      'folders',
+      folder.name,
+      'compare',
+    ];
+    if (seen.has(at.join())) continue;
+    seen.add(at.join());
+    yield problem(
+      at,
+      `compare: aws knows only when an object was uploaded, by which policy: ${policy} cannot tell who changed what; compare by content or size-and-time, or use policy: overwrite`,
+    );
   }
 }
 

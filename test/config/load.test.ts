@@ -42,6 +42,14 @@ function twoFolders(first: string, second: string, more = ''): string {
 }
 
 describe('a bad config is refused at its place, with what to do', () => {
+  test('the comparison of aws s3 sync under a policy of one destination', () => {
+    const to = '[backup, { destination: backup, policy: newer-wins }]';
+    const text = configWith({ folder: 'compare: aws' }).replace('to: backup', `to: ${to}`);
+    expect(problemsOf(text)).toContain(
+      '9:49: folders.documents.to[1].policy: compare: aws knows only when an object was uploaded, by which policy: newer-wins cannot tell who changed what; compare by content or size-and-time, or use policy: overwrite',
+    );
+  });
+
   test.each<[what: string, extra: Parameters<typeof configWith>[0], problems: string[]]>([
     [
       'a misspelt key',
@@ -75,6 +83,13 @@ describe('a bad config is refused at its place, with what to do', () => {
       { folder: 'policy: skip-exisiting' },
       [
         '10:13: folders.documents.policy: "skip-exisiting" must be one of overwrite, skip-existing, if-unchanged, newer-wins; did you mean "skip-existing"?',
+      ],
+    ],
+    [
+      'the comparison of aws s3 sync under if-unchanged',
+      { folder: 'policy: if-unchanged\ncompare: aws' },
+      [
+        '11:14: folders.documents.compare: compare: aws knows only when an object was uploaded, by which policy: if-unchanged cannot tell who changed what; compare by content or size-and-time, or use policy: overwrite',
       ],
     ],
     [
