@@ -119,7 +119,13 @@ async function planPath(
   const listing = firstContact ? await listingOf(route, listings) : undefined;
   const listed = (tail: string) => (listing ? listing.get(tail) : journal?.listed(route.routeId, tail));
   try {
-    const { keyed, facts: first } = firstLook(route, { path, baseline, listed, noticed: false });
+    const { keyed, facts: first } = firstLook(route, {
+      path,
+      baseline,
+      listed,
+      noticed: false,
+      writeId: undefined,
+    });
     if (keyed.kind === 'blocked') return planned(route, path, 'block', keyed.reason, 0);
     const { key } = keyed;
     if (first.local.kind === 'file' && !first.baseline && isTaken(route, path, key, journal))

@@ -8,8 +8,8 @@ import type { Path } from './document.ts';
 import { problem, warning, type Finding } from './finding.ts';
 import { formatDuration, formatSize } from './units.ts';
 
-/** What the daemon itself writes beside the rules' metadata (mtime, mode, uid, gid) needs up to 80 bytes. */
-const ruleMetadataBytesMax = metadataBytesMax - 80;
+/** What the daemon itself writes beside the rules' metadata (mtime, mode, uid, gid, s3syncd-write) needs up to 140 bytes. */
+const ruleMetadataBytesMax = metadataBytesMax - 140;
 
 /** @param nowMs a retention that ends before is refused */
 export function* checkRules(

@@ -68,7 +68,7 @@ function keyProblem(template: string): string | undefined {
 }
 
 // Names under which the daemon itself stores times and modes.
-const ownMetadata = ['mtime', 'mode', 'uid', 'gid'];
+const ownMetadata = ['mtime', 'mode', 'uid', 'gid', 's3syncd-write'];
 
 const metadataKey = z.string().superRefine((key, context) => {
   if (!/^[a-z0-9!#$%&'*+.^_`|~-]+$/i.test(key)) {

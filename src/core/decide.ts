@@ -24,8 +24,8 @@ export interface Facts {
   readonly content: Content | undefined;
   /** An event told of the path, not a scan that compared what can be seen of it. */
   readonly noticed: boolean;
-  /** An earlier try of this same change may have landed although its answer never came. */
-  readonly ownTryMayHaveLanded: boolean;
+  /** What an object carries that an earlier try of this change wrote, whose answer never came. Undefined: it is the first. */
+  readonly writeId: string | undefined;
 }
 
 export interface Judgement {
@@ -128,17 +128,17 @@ function steady(facts: FileFacts, baseline: Baseline, judgement: Judgement): Act
   }
 }
 
-function modify(baseline: Baseline, policy: Policy, reason: Reason): Action {
+function modify(known: Pick<Baseline, 'etag' | 'owned'>, policy: Policy, reason: Reason): Action {
   switch (policy) {
     case 'overwrite':
       return upload(anything, reason);
     case 'skip-existing':
-      return settle('skipped-existing', 'exists', baseline.owned);
+      return settle('skipped-existing', 'exists', known.owned);
     case 'if-unchanged':
     case 'newer-wins':
-      return baseline.etag === undefined
+      return known.etag === undefined
         ? { kind: 'look', at: 'remote' }
-        : upload({ kind: 'etag', etag: baseline.etag }, reason);
+        : upload({ kind: 'etag', etag: known.etag }, reason);
   }
 }
 
@@ -152,6 +152,11 @@ function reconcile(facts: FileFacts, remote: Remote, judgement: Judgement): Acti
       : upload(precondition, 'missing');
   }
   const { object } = remote;
+  if (facts.writeId !== undefined) {
+    // A listing does not tell who wrote it.
+    if (object.source === 'listing') return { kind: 'look', at: 'remote' };
+    if (object.writeId === facts.writeId) return recover(facts, object, judgement);
+  }
   const relation = relate(facts, object, judgement);
   switch (relation) {
     case 'unknown-content':
@@ -159,15 +164,28 @@ function reconcile(facts: FileFacts, remote: Remote, judgement: Judgement): Acti
     case 'unknown-object':
       return { kind: 'look', at: 'remote' };
     case 'same':
-      return facts.ownTryMayHaveLanded && object.mtimeNs === facts.file.mtimeNs
-        ? settle('uploaded', 'own-lost-answer', true)
-        : settle('adopted', 'same', judgement.policy === 'overwrite' || (known?.owned ?? false));
+      return settle('adopted', 'same', judgement.policy === 'overwrite' || (known?.owned ?? false));
     case 'size':
     case 'newer':
     case 'older':
     case 'tie':
       return settleDifference(relation, object, facts, known, judgement);
   }
+}
+
+/**
+ * The object is what an earlier try of this change wrote. If the file changed since, that is a change against an object of
+ * our own, whatever the policy says of those of others.
+ */
+function recover(facts: FileFacts, object: ObjectState, { policy, compare }: Judgement): Action {
+  const { file, content } = facts;
+  if (file.size !== object.size) return modify({ etag: object.etag, owned: true }, policy, 'size-differs');
+  if (compare === 'content' && content === undefined) return { kind: 'look', at: 'content' };
+  // The times are those of one clock here: without a tolerance, and all the same where there is nothing to compare.
+  const same = content === 'same' || (content !== 'different' && file.mtimeNs === object.mtimeNs);
+  return same || compare === 'size'
+    ? settle('uploaded', 'own-lost-answer', true)
+    : modify({ etag: object.etag, owned: true }, policy, 'changed');
 }
 
 function settleDifference(

@@ -23,6 +23,8 @@ export interface ObjectState {
   readonly versionId?: string;
   /** The source file's mtime, from x-amz-meta-mtime. */
   readonly mtimeNs?: bigint;
+  /** By what we know it for a write of ours; absent once another tool wrote over it. */
+  readonly writeId?: string;
   /** What S3 stored as x-amz-checksum-*, whichever comes first in `checksumAlgorithms`. */
   readonly checksum?: Checksum;
   /** True when the ETag is known not to be an MD5 of the content: SSE-KMS, SSE-C or a body that we transformed. */

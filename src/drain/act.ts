@@ -79,12 +79,13 @@ function isExcluded(route: Route, path: string, local: Local): boolean {
 const excluded: Handled = { end: { kind: 'settled' }, outcome: 'unchanged', reason: 'excluded', bytes: 0 };
 
 function remembered(claim: Claim, journal: Journal): Remembered {
-  const { routeId, path, baseline, noticed } = claim;
+  const { routeId, path, baseline, noticed, tried, writeId } = claim;
   return {
     path,
     baseline,
     noticed,
     listed: (tail) => (tail === path ? claim.listed : journal.listed(routeId, tail)),
+    writeId: tried ? writeId : undefined,
   };
 }
 
@@ -140,7 +141,7 @@ async function bringInLine(
       continue;
     }
 
-    const result = await send(route, subject, resolved.action, tools);
+    const result = await send(route, claim, subject, resolved.action, tools);
     switch (result.kind) {
       case 'written':
         tools.uploads.completed();
@@ -177,11 +178,8 @@ async function bringInLine(
           ...facts,
           remote,
           content: undefined,
-          ownTryMayHaveLanded:
-            facts.ownTryMayHaveLanded ||
-            claim.tried ||
-            result.kind === 'uncertain' ||
-            (result.kind === 'precondition-failed' && result.ownTryMayHaveLanded),
+          // Whatever was refused now: a try before it, of ours or of the SDK, may have landed.
+          writeId: claim.writeId,
         };
       }
     }
@@ -197,6 +195,7 @@ async function supplement(route: Route, { path, key }: Subject, { local, remote 
 
 function send(
   route: Route,
+  { writeId }: Claim,
   subject: Subject,
   action: Extract<Action, { kind: 'upload' }>,
   tools: ClaimTools,
@@ -207,6 +206,7 @@ function send(
     path: subject.path,
     key: subject.key,
     describe: (file) => route.describe(subject.path, file),
+    writeId,
     precondition: route.emulates ? { kind: 'none' } : action.precondition,
     checksum: route.checksum,
     capabilities: route.capabilities,

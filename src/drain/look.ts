@@ -32,6 +32,8 @@ export interface Remembered {
   readonly noticed: boolean;
   /** What the first contact's listing found at the key that ends so. */
   readonly listed: (tail: string) => ListedObject | undefined;
+  /** As in `Facts`. */
+  readonly writeId: string | undefined;
 }
 
 /** An action that can be carried out, with the facts that led to it; or the file would not stand still. */
@@ -45,7 +47,7 @@ export type Resolved =
  * @throws the system's error when the file's state cannot be read
  */
 export function firstLook(route: Route, remembered: Remembered): FirstLook {
-  const { path, baseline, noticed, listed } = remembered;
+  const { path, baseline, noticed, listed, writeId } = remembered;
   const local = lookFor(route, remembered);
   const keyed =
     local.kind === 'file' ? keyOfFile(route, path, local.file) : keyFor(route.prefix, baseline?.tail ?? path);
@@ -55,7 +57,7 @@ export function firstLook(route: Route, remembered: Remembered): FirstLook {
     keyed.kind === 'key' && !known ? remoteFromListing(listed(tailIn(route, keyed.key))) : undefined;
   return {
     keyed,
-    facts: { local, baseline: known, remote, content: undefined, noticed, ownTryMayHaveLanded: false },
+    facts: { local, baseline: known, remote, content: undefined, noticed, writeId },
   };
 }
 

@@ -30,6 +30,8 @@ export interface Claim {
   readonly attempts: number;
   /** An earlier try did not end, or not with an answer: it may have been carried out. */
   readonly tried: boolean;
+  /** What its writes carry in S3, so that one whose answer was lost is known for ours: the same until it is settled. */
+  readonly writeId: string;
   /** An event told of it, which knows nothing of the file; a scan tells what it saw. */
   readonly noticed: boolean;
   readonly baseline: Baseline | undefined;
@@ -482,6 +484,7 @@ export class Journal {
         generation: row.generation,
         attempts: row.attempts,
         tried: row.tried === 1,
+        writeId: row.write_id,
         noticed: row.noticed === 1,
         baseline: baseline && baselineFromRow(baseline),
         listed: this.listed(routeId, filePath),
@@ -497,7 +500,7 @@ export class Journal {
         this.#recordBaseline(claim, end.baseline, nowMs);
         this.uploads.settle(claim.routeId, claim.path);
         const done = sql.deleteChange.run(changeId, generation).changes === 1;
-        if (!done) sql.lookAgain.run(nowMs, changeId);
+        if (!done) sql.beginAgain.run(nowMs, changeId);
         return;
       }
       case 'retry':

@@ -158,6 +158,12 @@ const steps: readonly string[] = [
   CREATE INDEX baseline_by_tail ON baseline (route_id, tail) WHERE tail IS NOT NULL;
   ALTER TABLE listed RENAME COLUMN path TO tail;
   `,
+  `
+  -- What the writes of this change carry in their metadata, so that one whose answer was lost is known for ours later, also
+  -- when its file has changed since. Random; given by the claim, hence durable before anything is sent, and kept until the
+  -- path is settled.
+  ALTER TABLE change ADD COLUMN write_id TEXT;
+  `,
 ];
 
 /** The schema version that this program writes. */

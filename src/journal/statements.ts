@@ -121,8 +121,12 @@ export function prepareStatements(database: Database) {
     deleteChange: database.prepare<[number, number]>(
       'DELETE FROM change WHERE change_id = ? AND generation = ?',
     ),
+    beginAgain: database.prepare<[number, number]>(
+      `UPDATE change SET state = 'pending', attempts = 0, tried = 0, write_id = NULL, since_at = ?, code = NULL, message = NULL
+       WHERE change_id = ?`,
+    ),
     lookAgain: database.prepare<[number, number]>(
-      `UPDATE change SET state = 'pending', attempts = 0, tried = 0, since_at = ?, code = NULL, message = NULL
+      `UPDATE change SET state = 'pending', attempts = 0, since_at = ?, code = NULL, message = NULL
        WHERE change_id = ?`,
     ),
     retryLater: database.prepare<[number, string, string, number]>(
@@ -281,13 +285,15 @@ function claimInOrder(database: Database, order: 'ready_at' | 'ready_at DESC') {
       generation: number;
       attempts: number;
       tried: number;
+      write_id: string;
       noticed: number;
     }
   >(
-    `UPDATE change SET state = 'claimed', claimed_generation = generation, first_seen_at = NULL
+    `UPDATE change SET state = 'claimed', claimed_generation = generation, first_seen_at = NULL,
+                       write_id = coalesce(write_id, lower(hex(randomblob(8))))
      WHERE change_id IN (SELECT change_id FROM change
                          WHERE route_id = ? AND state = 'pending' AND ready_at <= ?
                          ORDER BY ${order} LIMIT ?)
-     RETURNING change_id, dir_id, name, generation, attempts, tried, seen_size IS NULL AS noticed`,
+     RETURNING change_id, dir_id, name, generation, attempts, tried, write_id, seen_size IS NULL AS noticed`,
   );
 }

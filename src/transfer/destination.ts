@@ -6,8 +6,8 @@ import type { Checksum, ChecksumAlgorithm, Precondition, Remote } from '../core/
 
 export type WriteResult =
   | { readonly kind: 'written'; readonly etag: string; readonly versionId?: string }
-  /** S3 refused the precondition. Our own first try may have landed when it took more than one. */
-  | { readonly kind: 'precondition-failed'; readonly ownTryMayHaveLanded: boolean }
+  /** S3 refused the precondition. */
+  | { readonly kind: 'precondition-failed' }
   /** If-Match on a key that does not exist. */
   | { readonly kind: 'missing' }
   /** 409: another write to the key is under way. */

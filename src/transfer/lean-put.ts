@@ -21,10 +21,8 @@ export const socketTimeoutMs = 60_000;
 /** A host that takes no connection is given up after this. */
 export const connectTimeoutMs = 5_000;
 
-export type LeanAnswer =
-  | { readonly kind: 'answered'; readonly result: WriteResult }
-  /** To be sent by the SDK; the request may have been carried out all the same. */
-  | { readonly kind: 'handed-back'; readonly mayHaveLanded: boolean };
+/** `handed-back`: to be sent by the SDK; the request may have been carried out all the same. */
+export type LeanAnswer = WriteResult | 'handed-back';
 
 /** Where the SDK's PutObject went. */
 interface Route {
@@ -139,7 +137,7 @@ export class LeanPut {
     try {
       return answerOf(await this.#exchange(route, request.path, request.headers, bytes));
     } catch {
-      return { kind: 'handed-back', mayHaveLanded: true };
+      return 'handed-back';
     }
   }
 
@@ -175,18 +173,9 @@ function answerOf({ statusCode, headers }: http.IncomingMessage): LeanAnswer {
   const { etag } = headers;
   const versionId = headers['x-amz-version-id'];
   if (statusCode === 200 && etag) {
-    return {
-      kind: 'answered',
-      result: { kind: 'written', etag, ...(typeof versionId === 'string' && { versionId }) },
-    };
+    return { kind: 'written', etag, ...(typeof versionId === 'string' && { versionId }) };
   }
-  if (statusCode === 412) {
-    return { kind: 'answered', result: { kind: 'precondition-failed', ownTryMayHaveLanded: false } };
-  }
-  return {
-    kind: 'handed-back',
-    mayHaveLanded: statusCode === undefined || statusCode >= 500 || statusCode < 300,
-  };
+  return statusCode === 412 ? { kind: 'precondition-failed' } : 'handed-back';
 }
 
 /** The headers of those members that say nothing of the object. */

@@ -20,6 +20,24 @@ export function mtimeFromMetadata(text: string | undefined): bigint | undefined 
   return sign === '-' ? -absolute : absolute;
 }
 
+/** Name of the metadata by which a write is known for ours when its answer was lost. */
+const writeName = 's3syncd-write';
+
+/**
+ * Adds by what an object is known for the one that we wrote. The mtime goes with it: tools that put new content into an
+ * object and keep the metadata that they do not know (s3fs, rclone) set the mtime.
+ */
+export function describeWrite(description: ObjectDescription, writeId: string): ObjectDescription {
+  const { metadata } = description;
+  return { ...description, metadata: { ...metadata, [writeName]: `${writeId} ${metadata['mtime'] ?? ''}` } };
+}
+
+/** The write that made an object, unless another writer came after it. */
+export function writeIdFromMetadata(metadata: Readonly<Record<string, string>> = {}): string | undefined {
+  const [writeId, mtime] = metadata[writeName]?.split(' ') ?? [];
+  return mtime === (metadata['mtime'] ?? '') ? writeId : undefined;
+}
+
 /** Adds to what the rules say of an object what is kept of its file: always the mtime, mode and owner on request. */
 export function describeFile(
   description: ObjectDescription,

@@ -53,7 +53,7 @@ import type {
 import { classify, codeOf, statusOf, triesOf } from './classify.ts';
 import { copySourceKeyInput, customerKeyInput, describe } from './describe.ts';
 import { installLeanPut, leanPutOf, connectTimeoutMs, socketTimeoutMs, type Agents } from './lean-put.ts';
-import { mtimeFromMetadata } from './metadata.ts';
+import { writeIdFromMetadata, mtimeFromMetadata } from './metadata.ts';
 
 interface Answer {
   readonly $metadata: { readonly attempts?: number | undefined };
@@ -137,14 +137,12 @@ export class S3Destination implements Destination {
       ...this.#condition(precondition),
     });
     const lean = body.kind === 'bytes' ? await this.#putLean(key, body.bytes, command.input) : undefined;
-    if (lean?.kind === 'answered') return lean.result;
-    const result = await this.#write('PutObject', key, () =>
+    if (lean && lean !== 'handed-back') return lean;
+    return this.#write('PutObject', key, () =>
       body.kind === 'stream'
         ? this.#client.send(command, { abortSignal: body.abandoned })
         : this.#client.send(command),
     );
-    if (result.kind !== 'precondition-failed') return result;
-    return { ...result, ownTryMayHaveLanded: result.ownTryMayHaveLanded || lean?.mayHaveLanded === true };
   }
 
   async #putLean(key: string, bytes: Buffer, input: PutObjectCommandInput) {
@@ -498,16 +496,9 @@ export class S3Destination implements Destination {
       const etag = output.ETag || (await this.#etagAfter(operation, key));
       return { kind: 'written', etag, ...(output.VersionId && { versionId: output.VersionId }) };
     } catch (error) {
-      switch (refusalOf(error)) {
-        case 'precondition-failed':
-          return { kind: 'precondition-failed', ownTryMayHaveLanded: triesOf(error) > 1 };
-        case 'busy':
-          return { kind: 'busy' };
-        case 'missing':
-          return { kind: 'missing' };
-        case undefined:
-          throw this.#failure(operation, key, error);
-      }
+      const refusal = refusalOf(error);
+      if (!refusal) throw this.#failure(operation, key, error);
+      return { kind: refusal };
     }
   }
 
@@ -662,12 +653,14 @@ function objectFromHead(head: HeadObjectCommandOutput) {
   const encrypted =
     head.ServerSideEncryption?.startsWith('aws:kms') === true || head.SSECustomerAlgorithm !== undefined;
   const mtimeNs = mtimeFromMetadata(head.Metadata?.['mtime']);
+  const writeId = writeIdFromMetadata(head.Metadata);
   return {
     etag: head.ETag ?? '',
     size: head.ContentLength ?? 0,
     lastModifiedMs: head.LastModified?.getTime() ?? 0,
     ...(head.VersionId && { versionId: head.VersionId }),
     ...(mtimeNs !== undefined && { mtimeNs }),
+    ...(writeId !== undefined && { writeId }),
     ...(algorithm && { checksum: { algorithm, value: values[algorithm]! } }),
     ...(encrypted && { opaqueEtag: true }),
     source: 'head' as const,

@@ -10,6 +10,7 @@ import type { Checksum, ChecksumAlgorithm, Precondition } from '../core/object.t
 import { checksumLike, checksumOf, compositeOf, digester } from './checksum.ts';
 import type { Destination, UploadHandle, WriteResult, WrittenPart } from './destination.ts';
 import type { ByteBudget } from './limits.ts';
+import { describeWrite } from './metadata.ts';
 import { openFile, pieces, readAll, readFully, type OpenFile, type Root } from './open.ts';
 import { objectSizeMax, partSizeFor, singlePutLimit, singlePutMax } from './part-size.ts';
 
@@ -41,6 +42,8 @@ export interface UploadRequest {
   readonly key: string;
   readonly describe: (file: FileState) => ObjectDescription;
   readonly precondition: Precondition;
+  /** By which the object is known for ours when the answer is lost. */
+  readonly writeId: string;
   readonly checksum: ChecksumAlgorithm | 'none';
   readonly capabilities: Capabilities | undefined;
   readonly memory: UploadMemory;
@@ -80,7 +83,10 @@ export async function upload(request: UploadRequest): Promise<UploadResult> {
   if (!file) return { kind: 'vanished' };
   const { size } = file.state;
   if (size > objectSizeMax) return { kind: 'too-large' };
-  const description = request.describe(file.state);
+  // Where a lost answer could be mistaken, because S3 then refuses the next try. A plain PutObject is just sent again.
+  const isKnown = request.precondition.kind !== 'none' || size > singlePutMax;
+  const plain = request.describe(file.state);
+  const description = isKnown ? describeWrite(plain, request.writeId) : plain;
   const checksum = description.checksum ?? request.checksum;
   const unfit = unfitness(description, checksum);
   if (unfit) return { kind: 'unfit', ...unfit };
@@ -174,7 +180,7 @@ async function putInParts(request: DescribedRequest, file: OpenFile): Promise<Up
     // S3 checks conditions at Complete only, after the whole body was sent: ask before.
     const remote = await unlessDenied(destination.head(key));
     if (remote && !holds(precondition, remote.kind === 'object' ? remote.object.etag : undefined)) {
-      return { kind: 'precondition-failed', ownTryMayHaveLanded: false };
+      return { kind: 'precondition-failed' };
     }
   }
   const handle = begun?.handle ?? (await create(request, identity));

@@ -14,7 +14,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { settledOutcomes, type Action } from '../../src/core/action.ts';
 import { decide, type Content, type Facts, type Judgement } from '../../src/core/decide.ts';
-import { otherTypes, type Local } from '../../src/core/file.ts';
+import { otherTypes, type FileState, type Local } from '../../src/core/file.ts';
 import type { ObjectState, Remote } from '../../src/core/object.ts';
 import { compares, policies, type Compare } from '../../src/core/policy.ts';
 import {
@@ -525,24 +525,63 @@ describe('T1: first contact, as aws s3 sync', () => {
   });
 });
 
-describe('T3: our own try may have landed although its answer was lost', () => {
-  const fileNow = file(10, { mtime: 5 });
-  test.each(policies)('%s: the object that has our content and mtime is ours', (policy) => {
-    const facts = given({
-      local: fileNow,
-      remote: object(10, { mtime: 5, modified: 6 }),
-      content: 'same',
-      ownTry: true,
-    });
-    expect(decide(facts, judgement(policy))).toEqual(settle('uploaded', 'own-lost-answer', 'owned'));
+describe('T3.4: an object that an earlier try of ours wrote, whose answer was lost,', () => {
+  const before = object(10, { mtime: 5, modified: 6, etag: '"landed"', writeId: 'this' });
+  const found = (local: FileState, more: { content?: Content; remote?: ObjectState } = {}) =>
+    given({ local, remote: before, writeId: 'this', ...more });
+  const own = settle('uploaded', 'own-lost-answer', 'owned');
+  const modifiedSince = (reason: 'changed' | 'size-differs'): Cells => [
+    upload(none, reason),
+    settle('skipped-existing', 'exists', 'owned'),
+    upload(ifMatch('"landed"'), reason),
+    upload(ifMatch('"landed"'), reason),
+  ];
+  const rows: Row[] = [
+    ['holds what the file holds', found(file(10, { mtime: 5 }), { content: 'same' }), own],
+    [
+      'holds what the file holds, which was touched since',
+      found(file(10, { mtime: 9 }), { content: 'same' }),
+      own,
+    ],
+    [
+      'cannot be compared, and has the mtime',
+      found(file(10, { mtime: 5 }), { content: 'incomparable' }),
+      own,
+    ],
+    [
+      'cannot be compared, and the file changed a moment later',
+      found(file(10, { mtime: 5.001 }), { content: 'incomparable' }),
+      modifiedSince('changed'),
+    ],
+    [
+      'holds what the file held before it changed',
+      found(file(10, { mtime: 9 }), { content: 'different' }),
+      modifiedSince('changed'),
+    ],
+    [
+      'holds what the file held before it was replaced by an older one',
+      found(file(11, { mtime: -900 })),
+      modifiedSince('size-differs'),
+    ],
+    ['was not compared yet', found(file(10, { mtime: 5 })), look('content')],
+    [
+      'is known from a listing only, which does not tell whose it is',
+      found(file(11, { mtime: 5 }), { remote: listed(10) }),
+      look('remote'),
+    ],
+  ];
+  test.each(cellsOf(rows))('%s: %s: %s', (policy, _facts, _words, given, action) => {
+    expect(decide(given, judgement(policy))).toEqual(action);
   });
 
   test.each([
-    ['another mtime', object(10, { mtime: 4 })],
-    ['no mtime', object(10)],
-  ])('the same content with %s is somebody else’s', (_what, remote) => {
-    const facts = given({ local: fileNow, remote, content: 'same', ownTry: true });
-    expect(decide(facts, judgement('if-unchanged'))).toEqual(settle('adopted', 'same', 'not owned'));
+    ['by another try', object(10, { mtime: 5, writeId: 'another' })],
+    ['by something else', object(10, { mtime: 5 })],
+  ])('is somebody else’s when it was written %s', (_what, remote) => {
+    const same = given({ local: file(10, { mtime: 5 }), remote, content: 'same', writeId: 'this' });
+    expect(decide(same, judgement('if-unchanged'))).toEqual(settle('adopted', 'same', 'not owned'));
+    const other = given({ local: file(11, { mtime: 5 }), remote, writeId: 'this' });
+    expect(decide(other, judgement('if-unchanged'))).toEqual(conflict('foreign'));
   });
 });
 
@@ -568,8 +607,14 @@ const files = record({
 }).map(({ size, ...rest }) => file(size, rest));
 const etags = constantFrom('"ours"', '"theirs"');
 const contents: Arbitrary<Content> = constantFrom('same', 'different', 'incomparable');
-const objects = record({ size: sizes, mtime: option(moments), modified: moments, etag: etags }).map(
-  ({ size, mtime, ...rest }) => object(size, { ...rest, ...(mtime !== null && { mtime }) }),
+const objects = record({
+  size: sizes,
+  mtime: option(moments),
+  modified: moments,
+  etag: etags,
+  writeId: option(constantFrom('this', 'another')),
+}).map(({ size, mtime, writeId, ...rest }) =>
+  object(size, { ...rest, ...(mtime !== null && { mtime }), ...(writeId !== null && { writeId }) }),
 );
 const baselines = record({
   outcome: constantFrom(...settledOutcomes),
@@ -591,18 +636,18 @@ const worlds: Arbitrary<World> = record({
   seen: constantFrom('listing' as const, 'head' as const, 'nothing' as const),
   listing: objects,
   compared: option(contents),
-  ownTry: boolean(),
+  tried: boolean(),
   noticed: boolean(),
   contentOfListing: contents,
   contentOfHead: contents,
   contentOfBaseline: contents,
-}).map(({ local, other, baseline, head, seen, listing, compared, ownTry, noticed, ...rest }) => {
-  const { mtimeNs: _, ...asListed } = listing;
+}).map(({ local, other, baseline, head, seen, listing, compared, tried, noticed, ...rest }) => {
+  const { mtimeNs: _, writeId: __, ...asListed } = listing;
   const remotes = { listing: { ...asListed, source: 'listing' as const }, head: head ?? ('absent' as const) };
   const remote = seen === 'nothing' ? undefined : remotes[seen];
   const facts = given({
     local: local ?? other,
-    ownTry,
+    ...(tried && { writeId: 'this' }),
     noticed,
     ...(remote && { remote }),
     ...(baseline && { baseline }),
@@ -636,6 +681,12 @@ function resolve(world: World, by: Judgement, looksMax = 10) {
       facts = { ...facts, content: source ? contents[source] : world.contentOfBaseline };
     }
   }
+}
+
+/** The object is one that an earlier try wrote. */
+function isOurLostWrite({ remote, writeId }: Facts, etag: string): boolean {
+  if (remote?.kind !== 'object' || remote.object.etag !== etag) return false;
+  return writeId !== undefined && remote.object.writeId === writeId;
 }
 
 function implies(condition: boolean, consequence: boolean): boolean {
@@ -711,7 +762,8 @@ describe('for all facts', () => {
     ([world, by]) => {
       const { action, facts } = resolve(world, { ...by, policy: 'if-unchanged' });
       if (action.kind !== 'upload' || action.precondition.kind !== 'etag') return true;
-      return action.precondition.etag === facts.baseline?.etag;
+      const { etag } = action.precondition;
+      return etag === facts.baseline?.etag || isOurLostWrite(facts, etag);
     },
     { numRuns: 1000 },
   );
@@ -733,9 +785,8 @@ describe('for all facts', () => {
     ([world, by]) => {
       const { action, facts } = resolve(world, by);
       if (action.kind !== 'settle' || !action.owned) return true;
-      return (
-        by.policy === 'overwrite' || facts.baseline?.owned === true || action.reason === 'own-lost-answer'
-      );
+      if (by.policy === 'overwrite' || facts.baseline?.owned === true) return true;
+      return facts.remote?.kind === 'object' && isOurLostWrite(facts, facts.remote.object.etag);
     },
     { numRuns: 1000 },
   );

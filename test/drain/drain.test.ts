@@ -3,7 +3,8 @@
 import fs from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { testBucket } from '../helpers/bucket.ts';
-import { drainedFolder, until } from '../helpers/drained.ts';
+import { drainedFolder, until, type DrainedFolder } from '../helpers/drained.ts';
+import { mtimeToMetadata } from '../../src/transfer/metadata.ts';
 
 const MiB = 1024 ** 2;
 const longAgo = new Date('2020-01-01T00:00:00Z');
@@ -365,6 +366,7 @@ describe('T3.3: the object that we know was deleted', () => {
 
 describe('T3.4: the answer to our own write is lost', () => {
   const lost = { kind: 'commit-then-drop', keyPrefix: 'files/a' } as const;
+  const unavailable = { kind: 'answer', status: 503, code: 'SlowDown' } as const;
 
   test.each(careful)('%s: the object that the retry finds is ours, never a conflict', async (policy) => {
     const folder = await drainedFolder({ policy });
@@ -387,19 +389,45 @@ describe('T3.4: the answer to our own write is lost', () => {
     expect(folder.bucket.ourChanges('files/a')).toEqual(['write', 'overwrite']);
   });
 
-  test('also when the process ended before any answer came', async () => {
+  test.each([
+    ['if-unchanged', 'uploaded (size-differs)', 'changed'],
+    ['newer-wins', 'uploaded (size-differs)', 'changed'],
+    ['skip-existing', 'skipped-existing (exists)', 'mine'],
+  ] as const)(
+    '%s: when the file changed since, that is a change against our own object: %s',
+    async (policy, outcome, content) => {
+      const folder = await drainedFolder({ policy });
+      folder.write('first', '');
+      await folder.drained();
+      folder.bucket.server.faults.add({ ...lost, operation: 'PutObject', times: 1 });
+      // The retry is refused, and nobody can be asked why.
+      const down = folder.bucket.server.faults.add({ ...unavailable, operation: 'HeadObject' });
+      folder.write('a', 'mine');
+      folder.onHandled = ({ words }) => {
+        if (!words.startsWith('retry')) return;
+        down.clear();
+        folder.write('a', 'changed', longAgo);
+      };
+      await folder.drained();
+      expect(folder.reports.slice(1).map(({ words }) => words)).toEqual([
+        expect.stringMatching(/^retry/),
+        outcome,
+      ]);
+      expect(folder.bucket.content('files/a')).toBe(content);
+      expect(folder.baseline('a')).toMatchObject({ owned: true });
+    },
+  );
+
+  test('somebody who replaced it before we came back is not overwritten', async () => {
     const folder = await drainedFolder({ policy: 'if-unchanged' });
     folder.write('first', '');
     await folder.drained();
+    folder.bucket.server.faults.add({ ...lost, operation: 'PutObject', times: 1 });
     folder.write('a', 'mine');
-    const { routeId } = folder.route;
-    expect(
-      folder.journal.turn({ completions: [], routeId, want: 1, order: 'oldest', nowMs: Date.now() }),
-    ).toHaveLength(1);
-    folder.bucket.put('files/a', 'mine', { mtimeNs: folder.mtimeNs('a') });
-    folder.restart();
-    expect(await folder.drained()).toEqual({ a: 'uploaded (own-lost-answer)' });
-    expect(folder.baseline('a')).toMatchObject({ outcome: 'uploaded', owned: true });
+    const replaced = folder.bucket.arrival('HeadObject').then(() => folder.bucket.put('files/a', 'theirs'));
+    expect(await folder.drained()).toEqual({ a: 'conflict (foreign)' });
+    await replaced;
+    expect(folder.bucket.content('files/a')).toBe('theirs');
   });
 
   test.each(careful)('%s: of a multipart upload: likewise', async (policy) => {
@@ -414,6 +442,81 @@ describe('T3.4: the answer to our own write is lost', () => {
     expect(folder.baseline('a')).toMatchObject({ outcome: 'uploaded', owned: true });
     expect(folder.bucket.ourChanges('files/a')).toEqual(['write']);
     expect(folder.bucket.uploads).toEqual([]);
+  });
+});
+
+describe('T3.5: the process ends after S3 took a file, and before the journal knew', () => {
+  /** Claims a path, as a process does that ends before it gets an answer. @returns by what S3 knows its writes */
+  function claimAndDie({ journal, route: { routeId } }: DrainedFolder): string {
+    const [claim] = journal.turn({ completions: [], routeId, want: 1, order: 'oldest', nowMs: Date.now() });
+    return claim!.writeId;
+  }
+
+  test.each(careful)('%s: the object is ours', async (policy) => {
+    const folder = await drainedFolder({ policy });
+    folder.write('first', '');
+    await folder.drained();
+    folder.write('a', 'mine');
+    const writeId = claimAndDie(folder);
+    folder.bucket.put('files/a', 'mine', { mtimeNs: folder.mtimeNs('a'), writeId });
+    folder.restart();
+    expect(await folder.drained()).toEqual({ a: 'uploaded (own-lost-answer)' });
+    expect(folder.baseline('a')).toMatchObject({ outcome: 'uploaded', owned: true });
+  });
+
+  test.each([
+    ['if-unchanged', 'uploaded (size-differs)', 'changed'],
+    ['newer-wins', 'uploaded (size-differs)', 'changed'],
+    ['skip-existing', 'skipped-existing (exists)', 'mine'],
+  ] as const)('%s: and when the file changed meanwhile: %s', async (policy, outcome, content) => {
+    const folder = await drainedFolder({ policy });
+    folder.write('first', '');
+    await folder.drained();
+    folder.write('a', 'mine', longAgo);
+    const writeId = claimAndDie(folder);
+    folder.bucket.put('files/a', 'mine', { mtimeNs: folder.mtimeNs('a'), writeId });
+    folder.write('a', 'changed', longAgo);
+    folder.restart();
+    expect(await folder.drained()).toEqual({ a: outcome });
+    expect(folder.bucket.content('files/a')).toBe(content);
+    expect(folder.baseline('a')).toMatchObject({ owned: true });
+  });
+
+  test('an object that replaced another likewise', async () => {
+    const folder = await drainedFolder({ policy: 'if-unchanged' });
+    folder.write('a', 'one');
+    await folder.drained();
+    folder.write('a', 'second');
+    const writeId = claimAndDie(folder);
+    folder.bucket.put('files/a', 'second', { mtimeNs: folder.mtimeNs('a'), writeId });
+    folder.write('a', 'the third');
+    folder.restart();
+    expect(await folder.drained()).toEqual({ a: 'uploaded (size-differs)' });
+    expect(folder.bucket.content('files/a')).toBe('the third');
+  });
+
+  test('a tool that put other content into our object, and kept what it did not know, is somebody else', async () => {
+    const folder = await drainedFolder({ policy: 'if-unchanged' });
+    folder.write('first', '');
+    await folder.drained();
+    folder.write('a', 'mine');
+    const writeId = claimAndDie(folder);
+    const before = mtimeToMetadata(folder.mtimeNs('a'));
+    const kept = { 'x-amz-meta-s3syncd-write': `${writeId} ${before}` };
+    folder.bucket.put('files/a', 'edited', { mtimeNs: folder.mtimeNs('a') + 1n, headers: kept });
+    folder.restart();
+    expect(await folder.drained()).toEqual({ a: 'conflict (foreign)' });
+  });
+
+  test('during the first contact: the listing that is taken anew does not make it somebody else’s', async () => {
+    const folder = await drainedFolder({ policy: 'if-unchanged' });
+    folder.write('a', 'mine');
+    const writeId = claimAndDie(folder);
+    folder.bucket.put('files/a', 'mine', { mtimeNs: folder.mtimeNs('a'), writeId });
+    folder.write('a', 'changed');
+    folder.restart();
+    expect(await folder.drained()).toEqual({ a: 'uploaded (size-differs)' });
+    expect(folder.bucket.content('files/a')).toBe('changed');
   });
 });
 

@@ -9,6 +9,14 @@ import { startS3Server, type S3Server, type S3ServerOptions } from '../s3-server
 
 const somebodyElse = 'somebody-else';
 
+interface ObjectFacts {
+  readonly mtimeNs?: bigint;
+  readonly encrypted?: boolean;
+  /** As if a process of ours that has ended since had written it. */
+  readonly writeId?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
 export class Bucket {
   readonly server: S3Server;
   readonly name = 'acme-backup';
@@ -38,19 +46,24 @@ export class Bucket {
   }
 
   /** Somebody else writes an object. @returns its ETag */
-  put(key: string, content: string | Buffer, more: { mtimeNs?: bigint; encrypted?: boolean } = {}): string {
+  put(key: string, content: string | Buffer, more: ObjectFacts = {}): string {
     const bytes = Buffer.from(content);
     const sink = this.server.store.bodies.sink();
     sink.write(bytes);
     const etag = createHash('md5').update(bytes).digest('hex');
-    const mtime = more.mtimeNs === undefined ? {} : { 'x-amz-meta-mtime': mtimeToMetadata(more.mtimeNs) };
+    const mtime = more.mtimeNs === undefined ? undefined : mtimeToMetadata(more.mtimeNs);
+    const headers: Record<string, string> = {
+      ...(mtime !== undefined && { 'x-amz-meta-mtime': mtime }),
+      ...(more.writeId !== undefined && { 'x-amz-meta-s3syncd-write': `${more.writeId} ${mtime ?? ''}` }),
+      ...more.headers,
+    };
     this.server.store.write(
       {
         bucket: this.name,
         key,
         etag,
         body: [sink.finish()],
-        headers: mtime,
+        headers,
         encryption: more.encrypted ? { 'x-amz-server-side-encryption': 'aws:kms' } : {},
         tags: [],
         storageClass: 'STANDARD',

@@ -36,7 +36,9 @@ export function object(
     modified = mtime ?? 0,
     etag = '"theirs"',
     ...rest
-  }: { mtime?: number; modified?: number } & Partial<Pick<ObjectState, 'etag' | 'source' | 'checksum'>> = {},
+  }: { mtime?: number; modified?: number } & Partial<
+    Pick<ObjectState, 'etag' | 'source' | 'checksum' | 'writeId'>
+  > = {},
 ): ObjectState {
   return {
     size,
@@ -77,14 +79,15 @@ export function given({
   baseline,
   content,
   noticed = false,
-  ownTry = false,
+  writeId,
 }: {
   local: FileState | OtherType | 'absent' | 'unselected';
   remote?: ObjectState | 'absent';
   baseline?: Baseline;
   content?: Content;
   noticed?: boolean;
-  ownTry?: boolean;
+  /** Of the tries before. */
+  writeId?: string;
 }): Facts {
   return {
     local: localOf(local),
@@ -95,7 +98,7 @@ export function given({
         : { kind: 'object', object: remote },
     content,
     noticed,
-    ownTryMayHaveLanded: ownTry,
+    writeId,
   };
 }
 

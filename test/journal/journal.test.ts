@@ -297,6 +297,23 @@ describe('a change that failed', () => {
     ]);
   });
 
+  test('has its writes known by the same id until it is settled, whatever happens', () => {
+    const it = testJournal();
+    it.observe('a', 'b');
+    const [a, b] = it.claim();
+    expect(a!.writeId).toMatch(/^[0-9a-f]{16}$/);
+    expect(b!.writeId).not.toBe(a!.writeId);
+    it.end(a!, failedAt(it.nowMs));
+    it.observe('a');
+    expect(it.claimOne('a').writeId).toBe(a!.writeId);
+    it.reopen();
+    const again = it.claim().find(({ path }) => path === 'a');
+    expect(again!.writeId).toBe(a!.writeId);
+    it.observe('a');
+    it.settled(again!, baseline('uploaded', file(10)));
+    expect(it.claimOne('a').writeId).not.toBe(a!.writeId);
+  });
+
   test('may not have been carried out after it was settled', () => {
     const it = testJournal();
     it.observe('a');

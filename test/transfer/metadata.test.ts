@@ -1,6 +1,12 @@
 import { bigInt } from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { describeFile, mtimeFromMetadata, mtimeToMetadata } from '../../src/transfer/metadata.ts';
+import {
+  describeFile,
+  describeWrite,
+  mtimeFromMetadata,
+  mtimeToMetadata,
+  writeIdFromMetadata,
+} from '../../src/transfer/metadata.ts';
 import { file } from '../helpers/given.ts';
 import { law } from '../helpers/law.ts';
 
@@ -57,5 +63,22 @@ describe('what is kept of a file', () => {
       ...description,
       metadata: { note: 'x', mtime: mtimeToMetadata(file(10).mtimeNs), ...metadata },
     });
+  });
+});
+
+describe('the write that made an object', () => {
+  const { metadata } = describeWrite({ tags: {}, metadata: { note: 'x', mtime: '1.5' } }, '9f86d081884c7d65');
+
+  test('is told by its metadata', () => {
+    expect(metadata).toEqual({ note: 'x', mtime: '1.5', 's3syncd-write': '9f86d081884c7d65 1.5' });
+    expect(writeIdFromMetadata(metadata)).toBe('9f86d081884c7d65');
+  });
+
+  test.each([
+    ['that another tool wrote', { mtime: '1.5' }],
+    ['that another tool changed, keeping what it did not know', { ...metadata, mtime: '2' }],
+    ['without metadata', undefined],
+  ])('is not told of an object %s', (_what, found) => {
+    expect(writeIdFromMetadata(found)).toBeUndefined();
   });
 });

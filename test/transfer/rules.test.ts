@@ -71,6 +71,7 @@ class Place {
       key: filePath,
       describe: (state) => describeFile(this.describe(filePath, state, Date.now()), state, []),
       precondition: none,
+      writeId: 'ours',
       checksum: 'crc32',
       capabilities: undefined,
       memory: noMemory,

@@ -79,14 +79,11 @@ describe('a small PUT past the SDK', () => {
     expect(bucket.content('b')).toBe('content');
   });
 
-  test('knows that a first try may have landed', async () => {
+  test('that loses its answer is sent again, and refused because it landed', async () => {
     const { bucket, destination } = await open();
     await written(destination, 'first', '');
     bucket.server.faults.add({ kind: 'commit-then-drop', operation: 'PutObject', times: 1 });
-    expect(await put(destination, 'a', 'content', absent)).toEqual({
-      kind: 'precondition-failed',
-      ownTryMayHaveLanded: true,
-    });
+    expect(await put(destination, 'a', 'content', absent)).toEqual({ kind: 'precondition-failed' });
     expect(bucket.ourChanges('a')).toEqual(['write']);
   });
 });
@@ -104,13 +101,10 @@ describe('through the SDK', () => {
     expect(bucket.content('a')).toBe('content');
   });
 
-  test('a conditional PUT that loses its answer is known as perhaps landed', async () => {
+  test('a conditional PUT that loses its answer is sent again, and refused because it landed', async () => {
     const { bucket, destination } = await open();
     bucket.server.faults.add({ kind: 'commit-then-drop', operation: 'PutObject', times: 1 });
-    expect(await put(destination, 'a', 'content', absent)).toEqual({
-      kind: 'precondition-failed',
-      ownTryMayHaveLanded: true,
-    });
+    expect(await put(destination, 'a', 'content', absent)).toEqual({ kind: 'precondition-failed' });
   });
 
   test('a Complete that loses its answer has happened', async () => {

@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Capabilities } from '../../src/core/capabilities.ts';
-import type { Precondition } from '../../src/core/object.ts';
+import type { Precondition, Remote } from '../../src/core/object.ts';
 import { checksumLike, checksumOf } from '../../src/transfer/checksum.ts';
 import { ByteBudget } from '../../src/transfer/limits.ts';
 import { describeFile } from '../../src/transfer/metadata.ts';
@@ -71,6 +71,7 @@ class Subject {
       key: 'k',
       describe: (file) => describeFile(plain, file, []),
       precondition,
+      writeId: 'ours',
       checksum: 'crc32',
       capabilities: enforcesAll,
       memory: this.memory,
@@ -212,6 +213,20 @@ describe('a large file', () => {
     },
   );
 
+  test('is known for ours by its metadata, also a small one that is written under a condition', async () => {
+    const it = await subject();
+    const mark = async (bytes: number, precondition: Precondition) => {
+      it.write(content(bytes));
+      await it.upload(precondition, { writeId: 'ours' });
+      const { object } = (await it.destination.head('k')) as Extract<Remote, { kind: 'object' }>;
+      return object.writeId;
+    };
+    expect(await mark(size, none)).toBe('ours');
+    expect(await mark(10, none)).toBeUndefined();
+    const head = (await it.destination.head('k')) as Extract<Remote, { kind: 'object' }>;
+    expect(await mark(11, ifMatch(head.object.etag))).toBe('ours');
+  });
+
   test('of exactly two parts has two', async () => {
     const it = await subject();
     it.write(content(32 * MiB));
@@ -224,7 +239,7 @@ describe('a large file', () => {
     const it = await subject();
     it.bucket.put('k', 'theirs');
     it.write(content(size));
-    expect(await it.upload(absent)).toEqual({ kind: 'precondition-failed', ownTryMayHaveLanded: false });
+    expect(await it.upload(absent)).toEqual({ kind: 'precondition-failed' });
     expect(await it.upload(ifMatch('"00000000000000000000000000000000"'))).toMatchObject({
       kind: 'precondition-failed',
     });
