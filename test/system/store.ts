@@ -37,6 +37,8 @@ export interface StoreOptions {
   /** Keep no bodies: for much data. */
   readonly discardBodies?: boolean;
   readonly legacy?: LegacySwitch[];
+  /** Of another account, with credentials of its own. */
+  readonly account?: { readonly id: string; readonly accessKey: string };
 }
 
 export interface StoredObject {
@@ -59,18 +61,20 @@ export async function startStore(options: StoreOptions = {}): Promise<Store> {
 
 async function startLocal(
   bucket: string,
-  { discardBodies = false, legacy = [] }: StoreOptions,
+  { discardBodies = false, legacy = [], account }: StoreOptions,
 ): Promise<Store> {
+  const accessKey = account?.accessKey ?? daemonKey;
   const server = await startS3Server({
     buckets: [bucket],
-    accessKey: daemonKey,
+    accessKey,
+    ...(account && { accountId: account.id }),
     secretKey: localSecret,
     credentials: [{ accessKey: testKey, secretKey: localSecret }],
     discardBodies,
     legacy,
   });
   const place = { endpoint: server.endpoint, region: server.region, bucket };
-  return new Store({ ...place, accessKey: daemonKey, secretKey: localSecret, testKey }, server);
+  return new Store({ ...place, accessKey, secretKey: localSecret, testKey }, server);
 }
 
 async function useExternal(bucket: string, address: string): Promise<Store> {

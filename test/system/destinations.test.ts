@@ -1,0 +1,129 @@
+// Several destinations for one folder: what goes where, with whose rights, and that nothing else is asked for.
+import fs from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { noLocalServer, startStore, workspace } from './harness.ts';
+
+/** settle 200ms + 3 s. */
+const convergeMs = 3_200;
+
+const accountOne = '111122223333';
+const accountTwo = { id: '444455556666', accessKey: 'account-two' };
+
+describe.skipIf(noLocalServer)('with two destinations', () => {
+  test('only what is tagged Project=ProjectX goes to account 2', async () => {
+    const { home, one, two } = await twoAccounts({ tags: { Project: 'ProjectX' } });
+    home.write('project-x/plan.txt', 'X');
+    home.write('project-y/plan.txt', 'Y');
+    home.write('notes.txt', 'neither');
+
+    await home.once();
+    expect(await one.keys()).toEqual(['notes.txt', 'project-x/plan.txt', 'project-y/plan.txt']);
+    expect(await two.keys()).toEqual(['project-x/plan.txt']);
+    expect(await two.tags('project-x/plan.txt')).toEqual({ Project: 'ProjectX' });
+    for (const store of [one, two]) {
+      const { accessKey } = store;
+      expect(store.requests.filter((request) => request.accessKey !== accessKey)).toEqual([]);
+    }
+  });
+
+  test('what is not selected costs no request and leaves no trace, however often it is scanned', async () => {
+    const { home, one, two } = await twoAccounts({ match: 'project-x/**', 'smaller-than': '10B' });
+    home.write('project-x/small', 'small');
+    home.write('project-x/large', 'larger than ten');
+    home.write('notes.txt', 'n');
+    await home.once();
+    expect(await two.keys()).toEqual(['project-x/small']);
+
+    one.forget();
+    two.forget();
+    const { folders } = await home.once();
+    expect(folders.docs.requests).toEqual({});
+    expect(Object.values(folders.docs.outcomes).every((count) => count === 0)).toBe(true);
+    expect([one.counts, two.counts]).toEqual([{}, {}]);
+    const { folders: [docs] = [] } = await home.status();
+    expect(docs!.routes.map(({ settled, pending }) => [settled, pending])).toEqual([
+      [3, 0],
+      [1, 0],
+    ]);
+  });
+
+  test('a file that is selected no more keeps its object as it was, and comes back when it is again', async () => {
+    const { home, one, two } = await twoAccounts({ 'smaller-than': '10B' });
+    home.write('grows', 'small');
+    const daemon = await home.start();
+    await home.awaitEqual(convergeMs, { store: two });
+
+    fs.appendFileSync(home.path('grows'), ' and larger and larger');
+    await home.awaitEqual(convergeMs, { store: one });
+    await daemon.stop();
+    expect(String(await two.get('grows'))).toBe('small');
+    two.forget();
+    await home.once();
+    expect(two.counts).toEqual({});
+    expect((await home.s3syncd('plan', '--json')).json.actions).toEqual([]);
+
+    home.write('grows', 'again');
+    await home.once();
+    expect(String(await two.get('grows'))).toBe('again');
+  });
+
+  test('another selector sends what it takes now, and takes nothing away', async () => {
+    const { home, two, configure } = await twoAccounts({ tags: { Project: 'ProjectX' } });
+    home.write('project-x/plan.txt', 'X');
+    home.write('project-y/plan.txt', 'Y');
+    await home.once();
+
+    configure({ tags: { Project: 'ProjectY' } });
+    two.forget();
+    const plan = (await home.s3syncd('plan', '--json')).json.actions;
+    expect(plan).toMatchObject([{ destination: 'two', path: 'project-y/plan.txt', action: 'upload' }]);
+    await home.once();
+    expect(two.counts).toEqual({ PutObject: 1 });
+    expect(await two.keys()).toEqual(['project-x/plan.txt', 'project-y/plan.txt']);
+
+    fs.rmSync(home.path('project-x/plan.txt'));
+    await home.once();
+    expect(await two.keys()).toEqual(['project-x/plan.txt', 'project-y/plan.txt']);
+  });
+
+  test('each has a policy of its own', async () => {
+    const { home, one, two, configure } = await twoAccounts();
+    configure(undefined, { policy: 'skip-existing' });
+    home.write('a', 'first');
+    await home.once();
+    home.write('a', 'second');
+    await home.once();
+    expect(String(await one.get('a'))).toBe('second');
+    expect(String(await two.get('a'))).toBe('first');
+  });
+});
+
+/** A folder that goes to account 1, and to account 2 as far as it is selected. */
+async function twoAccounts(when?: Record<string, unknown>) {
+  const one = await startStore();
+  const two = await startStore({ account: accountTwo });
+  const home = workspace(one);
+  home.env = { ...home.env, TWO_ID: two.accessKey, TWO_SECRET: two.secretKey };
+  const configure = (selector?: Record<string, unknown>, more: Record<string, unknown> = {}) =>
+    home.configure({
+      destination: { 'expected-bucket-owner': accountOne },
+      destinations: {
+        two: {
+          bucket: two.bucket,
+          endpoint: two.endpoint,
+          region: two.region,
+          'expected-bucket-owner': accountTwo.id,
+          credentials: { 'access-key-id': '${env:TWO_ID}', 'secret-access-key': '${env:TWO_SECRET}' },
+        },
+      },
+      folder: {
+        to: ['s3', { destination: 'two', ...(selector && { when: selector }), ...more }],
+        rules: [
+          { match: 'project-x/**', tags: { Project: 'ProjectX' } },
+          { match: 'project-y/**', tags: { Project: 'ProjectY' } },
+        ],
+      },
+    });
+  configure(when);
+  return { home, one, two, configure };
+}
