@@ -218,9 +218,15 @@ export class Drain {
     const { routeId } = this.route;
     // In trouble another one is tried each time, not one that waits since it failed: it may be the only one to fail.
     const order = this.#inTrouble ? 'newest' : 'oldest';
-    this.#queue.push(...journal.turn({ completions, routeId, want, order, nowMs: Date.now() }));
+    // With the ends of changes, so that it takes no transaction of its own; or when nothing ends for now.
+    const usages = completions.length > 0 || this.#isIdle ? this.route.destination.takeUsage() : [];
+    this.#queue.push(...journal.turn({ completions, usages, routeId, want, order, nowMs: Date.now() }));
     for (const { claim } of completions) this.route.keysInFlight.release(claim);
-    if (this.#queue.length + this.#inFlight.size === 0 && journal.hasListing(routeId)) this.#whenQuiet();
+    if (this.#isIdle && journal.hasListing(routeId)) this.#whenQuiet();
+  }
+
+  get #isIdle(): boolean {
+    return this.#queue.length + this.#inFlight.size === 0;
   }
 
   /** The first contact is over when every file was found, and nothing is left that the listing could tell about. */
@@ -348,7 +354,7 @@ export class Drain {
 
   /** For `once`: everything is done, or what is left will not be mended by waiting. */
   get #finished(): boolean {
-    if (!this.#finishing || this.#inFlight.size + this.#queue.length > 0) return false;
+    if (!this.#finishing || !this.#isIdle) return false;
     if (this.#halted || this.#refused !== undefined) return true;
     if (this.#options.journal.nextReadyAtMs(this.route.routeId, onceTriesMax) === Infinity) return true;
     const trouble = this.#trouble.current ?? this.route.endpoint.trouble.current;

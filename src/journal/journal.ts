@@ -14,10 +14,12 @@ import type { FailureClass } from '../core/failure.ts';
 import { bytesName, directoryOf, joinPath, nameOf } from '../core/key.ts';
 import type { Observation, Obstacle } from '../core/observation.ts';
 import { readyAtMs } from '../core/schedule.ts';
+import { dayOf, type Usage } from '../core/usage.ts';
 import { baselineFromRow, rowFromBaseline, rowFromFingerprint, type StuckState } from './rows.ts';
 import { prepareStatements, type Statements } from './statements.ts';
 import { migrate, refuseForeign, schemaVersion, versionOf } from './schema.ts';
 import { Uploads } from './uploads.ts';
+import { Usages } from './usages.ts';
 
 /** A change taken to be handled. */
 export interface Claim {
@@ -116,6 +118,7 @@ export function journalFile(stateDir: string): string {
 
 export class Journal {
   readonly uploads: Uploads;
+  readonly usages: Usages;
   readonly #database: Database.Database;
   readonly #lock: Database.Database | undefined;
   readonly #sql: Statements;
@@ -127,6 +130,7 @@ export class Journal {
     this.#lock = lock;
     this.#sql = prepareStatements(database);
     this.uploads = new Uploads(database);
+    this.usages = new Usages(database);
   }
 
   /**
@@ -144,6 +148,7 @@ export class Journal {
       const journal = new Journal(database, lock);
       // Claims do not survive their process; and whoever starts it may have mended what kept others from succeeding.
       journal.#sql.startAfresh.run(Date.now());
+      journal.usages.forgetOld(dayOf(Date.now()));
       return journal;
     } catch (error) {
       lock.close();
@@ -290,14 +295,19 @@ export class Journal {
   /** Ends claims and takes the next ones, in one transaction: one fsync for both. */
   turn(work: {
     readonly completions: readonly Completion[];
+    /** What was asked of the store meanwhile. */
+    readonly usages?: readonly Usage[];
     readonly routeId: number;
     readonly want: number;
     /** Of those that are ready: the ones that are for longest, or for the shortest time. */
     readonly order: 'oldest' | 'newest';
     readonly nowMs: number;
   }): Claim[] {
-    if (work.completions.length === 0 && this.nextReadyAtMs(work.routeId) > work.nowMs) return [];
+    const { usages = [] } = work;
+    const isDone = work.completions.length + usages.length === 0;
+    if (isDone && this.nextReadyAtMs(work.routeId) > work.nowMs) return [];
     return this.transaction(() => {
+      this.usages.record(work.routeId, usages, dayOf(work.nowMs));
       for (const completion of work.completions) this.#complete(completion, work.nowMs);
       if (work.completions.some(confirmsWrite)) this.#sql.recordSuccess.run(work.nowMs, work.routeId);
       if (work.completions.some(freesKey)) this.#sql.reopenCollisions.run(work.nowMs, work.routeId);

@@ -164,6 +164,18 @@ const steps: readonly string[] = [
   -- path is settled.
   ALTER TABLE change ADD COLUMN write_id TEXT;
   `,
+  `
+  -- What was asked of a store: a few rows per route and day, written with what the requests led to.
+  CREATE TABLE usage (
+    route_id      INTEGER NOT NULL,
+    day           INTEGER NOT NULL,   -- UTC, days since 1970
+    operation     TEXT NOT NULL,
+    storage_class TEXT NOT NULL,      -- that the request named, which decides its price; '' where it named none
+    requests      INTEGER NOT NULL,
+    bytes         INTEGER NOT NULL,   -- of content that was sent, again where it was sent again
+    PRIMARY KEY (route_id, day, operation, storage_class)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /** The schema version that this program writes. */

@@ -2,6 +2,7 @@
 // a `Failure`, classified where it happened.
 import type { Readable } from 'node:stream';
 import type { ObjectDescription } from '../core/description.ts';
+import type { Usage } from '../core/usage.ts';
 import type { Checksum, ChecksumAlgorithm, Precondition, Remote } from '../core/object.ts';
 
 export type WriteResult =
@@ -84,6 +85,8 @@ export interface Destination {
   readonly name: string;
   /** Requests sent, by S3 operation. */
   readonly requests: ReadonlyMap<string, number>;
+  /** What was sent since the last call, by operation and storage class. */
+  takeUsage(): Usage[];
 
   put(
     key: string,

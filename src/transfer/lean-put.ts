@@ -111,10 +111,13 @@ export class LeanPut {
     };
   }
 
-  /** Undefined while no way is known. */
-  async send(key: string, bytes: Buffer, input: PutObjectCommandInput): Promise<LeanAnswer | undefined> {
-    const route = this.#route;
-    if (!route) return undefined;
+  get knowsTheWay(): boolean {
+    return this.#route !== undefined;
+  }
+
+  /** To be called only once the way is known. */
+  async send(key: string, bytes: Buffer, input: PutObjectCommandInput): Promise<LeanAnswer> {
+    const route = this.#route!;
     const request = await route.signer.sign(
       {
         method: 'PUT',

@@ -27,6 +27,7 @@ import {
   type PutObjectCommandInput,
   type S3ClientConfig,
 } from '@aws-sdk/client-s3';
+import type { Usage } from '../core/usage.ts';
 import type { DestinationConfig } from '../config/config.ts';
 import type { ObjectDescription } from '../core/description.ts';
 import { Failure, unlessDenied } from '../core/failure.ts';
@@ -54,6 +55,7 @@ import { classify, codeOf, statusOf, triesOf } from './classify.ts';
 import { copySourceKeyInput, customerKeyInput, describe } from './describe.ts';
 import { installLeanPut, leanPutOf, connectTimeoutMs, socketTimeoutMs, type Agents } from './lean-put.ts';
 import { writeIdFromMetadata, mtimeFromMetadata } from './metadata.ts';
+import { installMeters, Meter, metered } from './meter.ts';
 
 interface Answer {
   readonly $metadata: { readonly attempts?: number | undefined };
@@ -77,6 +79,7 @@ export function connect(config: DestinationConfig): S3Client {
       { step: 'build', name: 'unsignedPayload' },
     );
   }
+  installMeters(client);
   installLeanPut(client, agents);
   return client;
 }
@@ -94,9 +97,14 @@ function openAgents(config: DestinationConfig): Agents {
 
 export class S3Destination implements Destination {
   readonly name: string;
-  readonly requests = new Map<string, number>();
   readonly #client: S3Client;
-  readonly #common: { Bucket: string; ExpectedBucketOwner?: string; RequestPayer?: 'requester' };
+  readonly #meter: Meter;
+  readonly #common: {
+    Bucket: string;
+    ExpectedBucketOwner?: string;
+    RequestPayer?: 'requester';
+    [metered]: Meter;
+  };
   readonly #endpoint: string;
   /** With which an object can be looked at: the keys of SSE-C in the order to try, then none. */
   readonly #customerKeys: readonly (string | undefined)[];
@@ -108,8 +116,14 @@ export class S3Destination implements Destination {
   ifMatchQuoted = true;
 
   /** @param customerKeys every key of SSE-C that the objects may be encrypted with */
-  constructor(config: DestinationConfig, client: S3Client, customerKeys: readonly string[] = []) {
+  constructor(
+    config: DestinationConfig,
+    client: S3Client,
+    customerKeys: readonly string[] = [],
+    meter = new Meter(),
+  ) {
     this.name = config.name;
+    this.#meter = meter;
     this.#client = client;
     this.#customerKeys = [...customerKeys, undefined];
     this.#endpoint = config.endpoint ?? `AWS ${config.region ?? ''}`.trim();
@@ -117,7 +131,16 @@ export class S3Destination implements Destination {
       Bucket: config.bucket,
       ...(config.expectedBucketOwner && { ExpectedBucketOwner: config.expectedBucketOwner }),
       ...(config.requestPayer && { RequestPayer: 'requester' }),
+      [metered]: meter,
     };
+  }
+
+  get requests(): ReadonlyMap<string, number> {
+    return this.#meter.requests;
+  }
+
+  takeUsage(): Usage[] {
+    return this.#meter.take();
   }
 
   async put(
@@ -146,9 +169,10 @@ export class S3Destination implements Destination {
   }
 
   async #putLean(key: string, bytes: Buffer, input: PutObjectCommandInput) {
-    const answer = await leanPutOf(this.#client)?.send(key, bytes, input);
-    if (answer) this.requests.set('PutObject', (this.requests.get('PutObject') ?? 0) + 1);
-    return answer;
+    const lean = leanPutOf(this.#client);
+    if (!lean?.knowsTheWay) return undefined;
+    this.#meter.count('PutObject', input.StorageClass, bytes.length);
+    return lean.send(key, bytes, input);
   }
 
   async head(key: string): Promise<Remote> {
@@ -169,7 +193,7 @@ export class S3Destination implements Destination {
       });
     for (const [index, customerKey] of this.#customerKeys.entries()) {
       try {
-        return await this.#count('HeadObject', this.#client.send(command(customerKey)));
+        return await this.#client.send(command(customerKey));
       } catch (error) {
         const status = statusOf(error);
         if (status === 404 && codeOf(error) !== 'NoSuchBucket') return undefined;
@@ -272,7 +296,7 @@ export class S3Destination implements Destination {
           UploadId: upload.uploadId,
           ...(marker !== undefined && { PartNumberMarker: marker }),
         });
-        const page = await this.#count('ListParts', this.#client.send(command));
+        const page = await this.#client.send(command);
         if (page.IsTruncated === undefined) throw this.#unusable('ListParts', upload.key, 'no list of parts');
         for (const part of page.Parts ?? []) {
           const checksum = part.ChecksumCRC32 ?? part.ChecksumSHA256 ?? part.ChecksumCRC64NVME;
@@ -321,7 +345,7 @@ export class S3Destination implements Destination {
       UploadId: upload.uploadId,
     });
     try {
-      await this.#count('AbortMultipartUpload', this.#client.send(command));
+      await this.#client.send(command);
     } catch (error) {
       if (codeOf(error) === 'NoSuchUpload') return;
       throw this.#failure('AbortMultipartUpload', upload.key, error);
@@ -360,7 +384,7 @@ export class S3Destination implements Destination {
   async remove(key: string, precondition: Exclude<Precondition, { kind: 'absent' }>): Promise<RemoveResult> {
     const command = new DeleteObjectCommand({ ...this.#common, Key: key, ...this.#condition(precondition) });
     try {
-      await this.#count('DeleteObject', this.#client.send(command));
+      await this.#client.send(command);
       return { kind: 'removed' };
     } catch (error) {
       const refusal = refusalOf(error);
@@ -492,7 +516,7 @@ export class S3Destination implements Destination {
     send: () => Promise<Answer & { ETag?: string | undefined; VersionId?: string | undefined }>,
   ): Promise<WriteResult> {
     try {
-      const output = await this.#count(operation, send());
+      const output = await send();
       const etag = output.ETag || (await this.#etagAfter(operation, key));
       return { kind: 'written', etag, ...(output.VersionId && { versionId: output.VersionId }) };
     } catch (error) {
@@ -513,24 +537,9 @@ export class S3Destination implements Destination {
 
   async #send<T extends Answer>(operation: string, key: string, send: () => Promise<T>): Promise<T> {
     try {
-      return await this.#count(operation, send());
+      return await send();
     } catch (error) {
       throw this.#failure(operation, key, error);
-    }
-  }
-
-  /** Counts what was sent, the SDK's own retries included. */
-  async #count<T extends Answer>(operation: string, answer: Promise<T>): Promise<T> {
-    let tries = 1;
-    try {
-      const output = await answer;
-      tries = output.$metadata.attempts ?? 1;
-      return output;
-    } catch (error) {
-      tries = triesOf(error);
-      throw error;
-    } finally {
-      this.requests.set(operation, (this.requests.get(operation) ?? 0) + tries);
     }
   }
 

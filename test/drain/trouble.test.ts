@@ -203,7 +203,7 @@ describe('AccessDenied', () => {
 describe('AccessDenied below one directory', () => {
   const authorise = (_action: string, _bucket: string, key: string) => !key.startsWith('files/secret/');
 
-  test('does not keep the files beside it waiting, before it or after it', async () => {
+  test('does not keep the files beside it waiting, before it or after it', { timeout: 30_000 }, async () => {
     const folder = await drainedFolder({}, await testBucket({ authorise }));
     const secrets = names(300).map((name) => `secret/${name}`);
     for (const name of [...secrets, ...names(20), 'late']) folder.writeUnseen(name, name);
