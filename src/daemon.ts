@@ -286,20 +286,17 @@ function openRoutes(config: Config, journal: Journal): { routes: Route[]; close:
   const clients = new Map(
     [...config.destinations].map(([name, destination]) => [name, connect(destination)]),
   );
-  const endpoints = new Map<string, Endpoint>();
+  const endpoints = new Map([...config.destinations.keys()].map((name) => [name, new Endpoint(name)]));
   const routes = config.folders.flatMap((folder) =>
     folder.to.map((to) => {
       const destination = config.destinations.get(to.destination)!;
-      const endpointName = destination.endpoint ?? `aws:${destination.region ?? ''}`;
-      const endpoint = endpoints.get(endpointName) ?? new Endpoint(endpointName);
-      endpoints.set(endpointName, endpoint);
       const row = journal.registerRoute(routeIdentity(folder, to, destination));
       return makeRoute(
         folder,
         to,
         destination,
         row,
-        endpoint,
+        endpoints.get(destination.name)!,
         new S3Destination(destination, clients.get(destination.name)!, customerKeys(folder.rules)),
       );
     }),

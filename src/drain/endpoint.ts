@@ -1,4 +1,6 @@
-// What the routes to one endpoint share: how much it takes at once, and whether anybody answers there.
+// What the routes to one destination share: how much it takes at once, and whether anybody answers there. Another
+// destination may be at the same address and still be another thing: S3 throttles by bucket and prefix, and a wrong
+// certificate, a firewall or a name that does not resolve may concern one of them only.
 import { backoffMs } from '../core/schedule.ts';
 import type { Failure } from '../core/failure.ts';
 import { Concurrency } from '../transfer/limits.ts';

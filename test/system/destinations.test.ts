@@ -40,8 +40,8 @@ describe.skipIf(noLocalServer)('with two destinations', () => {
     expect(folders.docs.requests).toEqual({});
     expect(Object.values(folders.docs.outcomes).every((count) => count === 0)).toBe(true);
     expect([one.counts, two.counts]).toEqual([{}, {}]);
-    const { folders: [docs] = [] } = await home.status();
-    expect(docs!.routes.map(({ settled, pending }) => [settled, pending])).toEqual([
+    const status = await home.status();
+    expect(status.folders[0]!.routes.map(({ settled, pending }) => [settled, pending])).toEqual([
       [3, 0],
       [1, 0],
     ]);
