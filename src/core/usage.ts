@@ -18,7 +18,3 @@ const dayMs = 86_400_000;
 export function dayOf(ms: number): Day {
   return Math.floor(ms / dayMs);
 }
-
-export function beginOf(day: Day): number {
-  return day * dayMs;
-}

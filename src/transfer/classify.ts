@@ -24,11 +24,6 @@ export function statusOf(error: unknown): number | undefined {
   return (error as SdkError).$metadata?.httpStatusCode;
 }
 
-/** Attempts that the SDK made for this request. */
-export function triesOf(error: unknown): number {
-  return (error as SdkError).$metadata?.attempts ?? 1;
-}
-
 /** S3's error code, or the system's (ECONNREFUSED), which may be wrapped. */
 export function codeOf(error: unknown): string {
   const { name, Code, code, cause, message } = error as SdkError;

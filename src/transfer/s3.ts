@@ -51,7 +51,7 @@ import type {
   WriteResult,
   WrittenPart,
 } from './destination.ts';
-import { classify, codeOf, statusOf, triesOf } from './classify.ts';
+import { classify, codeOf, statusOf } from './classify.ts';
 import { copySourceKeyInput, customerKeyInput, describe } from './describe.ts';
 import { installLeanPut, leanPutOf, connectTimeoutMs, socketTimeoutMs, type Agents } from './lean-put.ts';
 import { writeIdFromMetadata, mtimeFromMetadata } from './metadata.ts';
