@@ -47,6 +47,22 @@ const verbs: readonly Verb[] = [
     load: () => import('./check.ts'),
   },
   {
+    name: 'iam-policy',
+    summary: 'print the least that IAM must allow for this config',
+    help:
+      'Without options: the policy for whom s3syncd runs as. A destination with a role-arn is only named in it; the policy of ' +
+      'the role comes with --destination. For a bucket of another account --bucket-policy prints what its owner must allow; ' +
+      'both policies are needed then. Statements called …Check are for `s3syncd check` alone and may be left out. A bucket ' +
+      'that encrypts with a KMS key by default needs kms:GenerateDataKey and kms:Decrypt on that key besides.',
+    reports: false,
+    options: [
+      new Option('--destination <name>', 'only for this one'),
+      new Option('--bucket-policy', 'print the policy of the bucket instead'),
+      new Option('--principal <arn>', 'with --bucket-policy: the user or role that is allowed'),
+    ],
+    load: () => import('./iam-policy.ts'),
+  },
+  {
     name: 'status',
     summary: 'what is in S3, what is not yet, since when and why',
     help:

@@ -3,4 +3,7 @@ export interface VerbOptions {
   readonly config: string;
   readonly json?: boolean;
   readonly exitCode?: boolean;
+  readonly destination?: string;
+  readonly bucketPolicy?: boolean;
+  readonly principal?: string;
 }

@@ -15,3 +15,6 @@ export interface Capabilities {
   /** Keeps x-amz-tagging of CreateMultipartUpload. */
   readonly multipartTags: boolean;
 }
+
+/** The name, under each prefix, of the one object that is written to find out what a store does. */
+export const scratchName = '.s3syncd-probe';

@@ -1,13 +1,11 @@
 // Asks a store what it does instead of believing its name: many answer 200 to a condition that they ignore. One scratch
 // key under the prefix, always the same, removed afterwards where that is allowed.
-import type { Capabilities } from '../core/capabilities.ts';
+import { scratchName, type Capabilities } from '../core/capabilities.ts';
 import type { Encryption, ObjectDescription } from '../core/description.ts';
 import { Failure, unlessDenied } from '../core/failure.ts';
 import { checksumOf } from './checksum.ts';
 import type { Destination, WriteResult } from './destination.ts';
 import type { S3Destination } from './s3.ts';
-
-const scratchName = '.s3syncd-probe';
 
 const plain: ObjectDescription = { tags: {}, metadata: {}, contentType: 'text/plain' };
 const tagged: ObjectDescription = { ...plain, tags: { s3syncd: 'probe' } };

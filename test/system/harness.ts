@@ -3,6 +3,8 @@
 //
 // With S3SYNCD_TEST_ENDPOINT (and AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION) the store is that server; tests that
 // need the local one (faults, legacy switches, the request log, the history) are skipped and say so.
+//
+// With S3SYNCD_TEST_LEAST_PRIVILEGE=1 the program may do what `s3syncd iam-policy` prints for its config, and nothing else.
 import assert from 'node:assert/strict';
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -12,6 +14,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { onTestFinished } from 'vitest';
+import { runnerPolicy } from '../../src/config/iam-policy.ts';
+import { loadConfig } from '../../src/config/load.ts';
 import type { Status } from '../../src/observe/status.ts';
 import { differences, type Difference, type Expected } from './compare.ts';
 import { external, type Store } from './store.ts';
@@ -29,6 +33,8 @@ const stopMaxMs = 10_000;
 
 /** For `test.skipIf`: faults, legacy switches, the request log and the history are the local server's only. */
 export const noLocalServer = lacks(external, 'the local S3 server, with its faults, log and history');
+
+const leastPrivilege = process.env['S3SYNCD_TEST_LEAST_PRIVILEGE'] === '1';
 
 /** For `test.skipIf`: to make devices, or to become somebody else. */
 export const noRoot = lacks(process.getuid?.() !== 0, 'root');
@@ -170,6 +176,7 @@ export class Workspace {
   /** Starts the program and leaves the rest to the caller. */
   spawn(args: readonly string[], { env = {}, asNobody = false }: RunOptions = {}): ChildProcess {
     const command = [process.execPath, program, ...args];
+    if (leastPrivilege) this.#takePrivileges({ ...this.env, ...env });
     if (asNobody) command.unshift('setpriv', '--reuid=65534', '--regid=65534', '--clear-groups');
     const child = spawn(command[0]!, command.slice(1), {
       cwd: this.directory,
@@ -183,6 +190,11 @@ export class Workspace {
       }
     });
     return child;
+  }
+
+  #takePrivileges(env: NodeJS.ProcessEnv): void {
+    const loaded = loadConfig(this.configFile, env);
+    if (loaded.kind === 'config') this.store.limit(this, runnerPolicy(loaded.config));
   }
 
   /**

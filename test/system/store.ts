@@ -18,6 +18,7 @@ import {
   type PutObjectCommandInput,
 } from '@aws-sdk/client-s3';
 import { onTestFinished } from 'vitest';
+import type { PolicyDocument } from '../s3-server/iam.ts';
 import type { LegacySwitch } from '../s3-server/legacy.ts';
 import type { LoggedRequest } from '../s3-server/log.ts';
 import { startS3Server, type S3Server } from '../s3-server/server.ts';
@@ -114,6 +115,7 @@ export class Store {
   /** The test's own connection: somebody else, as far as s3syncd is concerned. */
   readonly client: S3Client;
   readonly #server: S3Server | undefined;
+  readonly #policies = new Map<object, PolicyDocument>();
 
   constructor(place: Place, server: S3Server | undefined) {
     ({
@@ -136,6 +138,15 @@ export class Store {
   get server(): S3Server {
     if (!this.#server) throw new Error('this test needs the local S3 server: make it a localTest');
     return this.#server;
+  }
+
+  /** From now on the program may do no more than these policies allow, one for each that runs it. */
+  limit(runner: object, policy: PolicyDocument): void {
+    this.#policies.set(runner, policy);
+    const Statement = [...this.#policies.values()].flatMap(({ Statement }) => Statement);
+    const { accessKey, secretKey } = this;
+    const credential = { accessKey, secretKey, policy: { ...policy, Statement } };
+    this.server.credentials.set(accessKey, credential);
   }
 
   /** Every object, in key order. */

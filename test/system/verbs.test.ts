@@ -56,6 +56,53 @@ describe('check', () => {
   });
 });
 
+describe('iam-policy', () => {
+  const role = 'arn:aws:iam::111122223333:role/backup';
+
+  test('prints the policy of the config, or of one destination, as JSON alone', async () => {
+    const store = await startStore();
+    const archive = { bucket: 'archive', region: 'eu-central-1', 'role-arn': role };
+    const home = workspace(store, { folder: { to: ['s3', 'archive'] }, destinations: { archive } });
+
+    const whole = await home.s3syncd('iam-policy');
+    expect(whole.code).toBe(0);
+    const sids = whole.json.Statement.map(({ Sid }: { Sid: string }) => Sid);
+    expect(sids).toEqual(['S3Objects', 'S3Scratch', 'S3List', 'S3Uploads', 'S3Check', 'AssumeRole']);
+    expect(whole.stderr).toContain(`The policy of ${role}: s3syncd iam-policy --destination archive`);
+
+    const one = await home.s3syncd('iam-policy', '--destination', 'archive');
+    expect(one.json.Statement[0]).toMatchObject({
+      Sid: 'ArchiveObjects',
+      Resource: ['arn:aws:s3:::archive/*'],
+    });
+    expect(one.stderr).not.toContain(role);
+
+    const bucket = await home.s3syncd(
+      'iam-policy --destination archive --bucket-policy',
+      '--principal',
+      role,
+    );
+    expect(bucket.json.Statement[0]).toMatchObject({ Principal: { AWS: role } });
+    expect(bucket.stderr).toContain(`The account of ${role} must allow the same`);
+  });
+
+  test.each([
+    [['--destination', 'other'], 'there is no destination "other": known are s3, archive'],
+    [['--bucket-policy'], '--bucket-policy needs --principal ARN'],
+    [['--bucket-policy', '--principal', role], 'add --destination, one of s3, archive'],
+    [['--principal', role], '--principal belongs to --bucket-policy'],
+  ])('refuses %j', async (options, message) => {
+    const archive = { bucket: 'archive' };
+    const home = workspace(await startStore(), {
+      folder: { to: ['s3', 'archive'] },
+      destinations: { archive },
+    });
+    const { code, stdout, stderr } = await home.s3syncd('iam-policy', ...options);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain(message);
+  });
+});
+
 describe('status', () => {
   test('is one JSON document, from a daemon and from its journal', async () => {
     const home = workspace(await startStore());
@@ -119,6 +166,7 @@ describe('the program', () => {
     ['once'],
     ['plan'],
     ['check'],
+    ['iam-policy'],
     ['status'],
     ['retry'],
     ['config'],
