@@ -348,7 +348,13 @@ export function makeRoute(
     endpoint,
     prefix: routePrefix(destination, folder),
     tailOf: compileTails(folder.rules, context),
-    judgement: { policy: to.policy, compare: to.compare, toleranceMs: clockToleranceMs },
+    judgement: {
+      policy: to.policy,
+      compare: to.compare,
+      preserve: folder.preserve,
+      preserveChanges: folder.preserveChanges,
+      toleranceMs: clockToleranceMs,
+    },
     checksum: destination.checksum,
     describe: (path, file) => describeFile(describe(path, file, Date.now()), file, folder.preserve),
     needsConditions: to.policy !== 'overwrite',
@@ -357,6 +363,7 @@ export function makeRoute(
     sharing: [],
     keysInFlight: new KeysInFlight(),
     capabilities: undefined,
+    learning: undefined,
   };
 }
 

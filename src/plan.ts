@@ -8,9 +8,12 @@ import type { Observation } from './core/observation.ts';
 import { bytesName, joinPath } from './core/key.ts';
 import { customerKeys, type DescribedFile } from './core/rules.ts';
 import { makeRoute, shareKeys } from './daemon.ts';
+import { isCopy, mayCopy } from './drain/copy.ts';
 import { Endpoint } from './drain/endpoint.ts';
 import { occupantOf, tailIn } from './drain/keys.ts';
 import { firstLook, resolve } from './drain/look.ts';
+import { rememberedCapabilities } from './drain/prepare.ts';
+import { findOrigins } from './drain/renames.ts';
 import type { Route } from './drain/route.ts';
 import { Journal, journalFile, type ListedObject } from './journal/journal.ts';
 import { nothingKnown, openKnown } from './journal/known.ts';
@@ -27,6 +30,8 @@ export interface PlannedAction {
   readonly action: string;
   readonly reason: string;
   readonly bytes: number;
+  /** The path whose object is copied. */
+  readonly from?: string;
 }
 
 export interface Plan {
@@ -96,7 +101,7 @@ function planRoutes(
     // Without a row nothing is known: numbers that no row has.
     const unknown = { routeId: -1 - index, folderId: -1, destinationId: -1 };
     const row = journal?.findRoute(routeIdentity(folder, to, destination)) ?? unknown;
-    return makeRoute(
+    const route = makeRoute(
       folder,
       to,
       destination,
@@ -104,6 +109,8 @@ function planRoutes(
       new Endpoint(destination.name),
       new S3Destination(destination, connect(destination), customerKeys(folder.rules)),
     );
+    route.capabilities = journal && rememberedCapabilities(journal, row.destinationId);
+    return route;
   });
 }
 
@@ -118,19 +125,19 @@ async function planPath(
   const firstContact = !journal || route.routeId < 0 || !journal.isListed(route.routeId);
   const listing = firstContact ? await listingOf(route, listings) : undefined;
   const listed = (tail: string) => (listing ? listing.get(tail) : journal?.listed(route.routeId, tail));
+  const [origin] = journal ? findOrigins(route, [{ path, baseline }], journal) : [];
   try {
-    const { keyed, facts: first } = firstLook(route, {
-      path,
-      baseline,
-      listed,
-      noticed: false,
-      writeId: undefined,
-    });
+    const remembered = { path, baseline, listed, noticed: false, writeId: undefined, origin };
+    const { keyed, facts: first } = firstLook(route, remembered);
     if (keyed.kind === 'blocked') return planned(route, path, 'block', keyed.reason, 0);
     const { key } = keyed;
     if (first.local.kind === 'file' && !first.baseline && isTaken(route, path, key, journal))
       return planned(route, path, 'block', 'key-collision', 0, key);
-    const resolved = await resolve(route, { path, key }, first);
+    const subject = { path, key };
+    let resolved = await resolve(route, subject, first);
+    if (resolved.kind === 'resolved' && isCopy(resolved.action) && !mayCopy(route, resolved.action)) {
+      resolved = await resolve(route, subject, { ...resolved.facts, copyRefused: true });
+    }
     if (resolved.kind === 'changed') return planned(route, path, 'wait', 'changing', 0, key);
     const { action, facts } = resolved;
     const file = facts.local.kind === 'file' ? facts.local.file : undefined;
@@ -142,6 +149,10 @@ async function planPath(
         if (unfit) return planned(route, path, 'fail', unfit.reason, 0, key);
         return planned(route, path, 'upload', action.reason, bytes, key);
       }
+      case 'copy':
+        return { ...planned(route, path, 'copy', action.reason, 0, key), from: action.from };
+      case 'describe':
+        return planned(route, path, 'meta-updated', action.reason, 0, key);
       case 'settle':
       case 'forget':
         return planned(route, path, action.outcome, action.reason, bytes, key);

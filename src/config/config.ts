@@ -1,7 +1,14 @@
 // The effective configuration: what the rest of the program reads. Every value is present, expanded and validated;
 // durations are milliseconds, sizes bytes.
 import type { ChecksumAlgorithm } from '../core/object.ts';
-import type { Compare, DeleteMode, Policy, Preservable, SymlinkMode } from '../core/policy.ts';
+import type {
+  Compare,
+  DeleteMode,
+  Policy,
+  Preservable,
+  PreserveChanges,
+  SymlinkMode,
+} from '../core/policy.ts';
 import type { Rule } from '../core/rules.ts';
 import type { Selector } from '../core/selector.ts';
 
@@ -73,6 +80,7 @@ export interface FolderConfig {
   readonly include: readonly string[];
   readonly symlinks: SymlinkMode;
   readonly preserve: readonly Preservable[];
+  readonly preserveChanges: PreserveChanges;
   readonly rules: readonly Rule[];
 }
 

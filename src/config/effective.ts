@@ -136,6 +136,7 @@ function effectiveFolder(name: string, input: FolderInput, place: Surroundings):
     include: patternList(input.include),
     symlinks: input.symlinks,
     preserve: input.preserve,
+    preserveChanges: input['preserve-changes'],
     rules: input.rules.map(effectiveRule),
   };
 }

@@ -1,7 +1,14 @@
 // Schema of the config file: which keys there are, what they mean and what they may hold. `config schema` prints it for
 // editors. Messages are predicates: the loader puts the value before them, `"5" is not a duration: …`.
 import * as z from 'zod';
-import { compares, deleteModes, policies, preservable, symlinkModes } from '../core/policy.ts';
+import {
+  compares,
+  deleteModes,
+  policies,
+  preservable,
+  preserveChanges,
+  symlinkModes,
+} from '../core/policy.ts';
 import type { DeleteMode } from '../core/policy.ts';
 import { templateProblem } from '../core/template.ts';
 import { checksumsSent, logLevels } from './config.ts';
@@ -229,7 +236,17 @@ export const folderSchema = z.strictObject({
     .describe(
       'skip: symbolic links are not synced. follow: those that stay within the folder are synced as the file they point to.',
     ),
-  preserve: z.array(oneOf(preservable)).default([]).describe('What is kept in metadata besides the time.'),
+  preserve: z
+    .array(oneOf(preservable))
+    .default([])
+    .describe(
+      'What of a file is kept in metadata. mtime is always kept when bytes are uploaded; named here, also when it alone changes.',
+    ),
+  'preserve-changes': oneOf(preserveChanges)
+    .default('lazy')
+    .describe(
+      'When that is written for a file that was only touched or whose mode or owner changed. lazy: with its next upload. eager: at once, by a copy of the object onto itself, which on a versioned bucket is one more version.',
+    ),
   rules: z
     .array(ruleSchema)
     .default([])

@@ -54,6 +54,7 @@ const reasons = [
   'foreign',
   'ambiguous',
   'own-lost-answer',
+  'renamed',
 ] as const;
 export type Reason = (typeof reasons)[number];
 
@@ -80,13 +81,23 @@ export type BlockReason = (typeof blockReasons)[number];
 /** What `decide` asks of the drain. */
 export type Action =
   /** The facts do not suffice: look at the object, or compare the file's content, and decide again. */
-  | { readonly kind: 'look'; readonly at: 'remote' | 'content' }
+  | { readonly kind: 'look'; readonly at: 'remote' | 'content' | 'origin' }
   | {
       readonly kind: 'upload';
       readonly precondition: Precondition;
       readonly outcome: 'uploaded' | 'recreated';
       readonly reason: Reason;
     }
+  /** The store copies the bytes from the object of another path, as long as that is the one we know: nothing is uploaded. */
+  | {
+      readonly kind: 'copy';
+      readonly from: string;
+      readonly etag: string;
+      readonly precondition: Precondition;
+      readonly reason: Reason;
+    }
+  /** The object keeps its bytes, as long as it is the one we know, and is described anew: copied onto itself. */
+  | { readonly kind: 'describe'; readonly etag: string; readonly reason: Reason }
   /** No request: the baseline takes the outcome. */
   | {
       readonly kind: 'settle';

@@ -10,6 +10,12 @@ export interface Capabilities {
   readonly putIfMatch: 'quoted' | 'unquoted' | 'no' | 'denied';
   /** CompleteMultipartUpload refuses `If-None-Match: *` when the key exists. */
   readonly completeIfAbsent: boolean;
+  /** CopyObject refuses a source that is not the object which `x-amz-copy-source-if-match` names. */
+  readonly copySourceIfMatch: boolean;
+  /** CopyObject refuses `If-None-Match: *` when the key exists. */
+  readonly copyIfAbsent: boolean;
+  /** CopyObject refuses an `If-Match` that does not hold, and takes one that does. */
+  readonly copyIfMatch: boolean;
   /** Stores x-amz-checksum-crc32 and gives it back on HEAD. */
   readonly checksums: boolean;
   /** Keeps x-amz-tagging of CreateMultipartUpload. */

@@ -7,7 +7,8 @@ import { agreed, type Baseline } from './baseline.ts';
 import type { Action, Reason, SettledOutcome } from './action.ts';
 import { sameFingerprint, type FileState, type Local } from './file.ts';
 import type { ObjectState, Precondition, Remote } from './object.ts';
-import type { Compare, Policy } from './policy.ts';
+import { isCopyable, kinship, type Origin } from './origin.ts';
+import type { Compare, Policy, Preservable, PreserveChanges } from './policy.ts';
 
 /**
  * How the file's content compares: with the object where `remote` is known, else with the baseline.
@@ -26,18 +27,30 @@ export interface Facts {
   readonly noticed: boolean;
   /** What an object carries that an earlier try of this change wrote, whose answer never came. Undefined: it is the first. */
   readonly writeId: string | undefined;
+  /** Where the file was before, if the journal knows it under another path. */
+  readonly origin: Origin | undefined;
+  /** How the file's content compares with what its origin's object has; undefined: not compared. */
+  readonly originContent: Content | undefined;
+  /** The store would not copy, or not as safely as the policy wants it. */
+  readonly copyRefused: boolean;
 }
 
 export interface Judgement {
   readonly policy: Policy;
   readonly compare: Compare;
+  readonly preserve: readonly Preservable[];
+  readonly preserveChanges: PreserveChanges;
   /** How far clocks may differ before a time says anything. */
   readonly toleranceMs: number;
 }
 
 /** Decides what brings the object in line with the file. */
 export function decide(facts: Facts, judgement: Judgement): Action {
-  if (facts.local.kind === 'file') return decideFile({ ...facts, file: facts.local.file }, judgement);
+  if (facts.local.kind === 'file') {
+    const fileFacts = { ...facts, file: facts.local.file };
+    const action = decideFile(fileFacts, judgement);
+    return action.kind === 'upload' ? copyIfRenamed(action, fileFacts) : action;
+  }
   if (facts.local.kind === 'unselected') return decideUnselected(facts.baseline);
   if (facts.local.kind === 'other' && blockedTypes.has(facts.local.type) && !facts.baseline) {
     return { kind: 'block', reason: facts.local.type as 'fifo' | 'socket' | 'device' };
@@ -97,6 +110,24 @@ function contentDecides(baseline: Baseline, { compare, policy }: Judgement): boo
   );
 }
 
+/** Bytes that are in the store under the file's former path are copied there, under the precondition of the upload that is spared. */
+function copyIfRenamed(upload: Extract<Action, { kind: 'upload' }>, facts: FileFacts): Action {
+  const { origin, originContent, copyRefused, file } = facts;
+  if (!origin?.baseline.etag || copyRefused) return upload;
+  const related = kinship(origin, file);
+  if (related === 'none') return upload;
+  if (related === 'unproven' && originContent !== 'same') {
+    return originContent === undefined ? { kind: 'look', at: 'origin' } : upload;
+  }
+  return {
+    kind: 'copy',
+    from: origin.path,
+    etag: origin.baseline.etag,
+    precondition: upload.precondition,
+    reason: 'renamed',
+  };
+}
+
 /** No baseline and nothing known of the object: assume there is none, and have S3 refuse the write if there is. */
 function create(policy: Policy): Action {
   return upload(policy === 'overwrite' ? anything : nothing, 'new');
@@ -108,25 +139,47 @@ function steady(facts: FileFacts, baseline: Baseline, judgement: Judgement): Act
   if (file.size !== baseline.file.size) return modify(baseline, judgement.policy, 'size-differs');
   switch (judgement.compare) {
     case 'size':
-      return settle('touched', 'same', baseline.owned);
+      return touch(facts, baseline, judgement, 'same');
     case 'size-and-time':
       return file.mtimeNs === baseline.file.mtimeNs
-        ? settle('touched', 'same', baseline.owned)
+        ? touch(facts, baseline, judgement, 'same')
         : modify(baseline, judgement.policy, 'changed');
     case 'aws':
       return file.mtimeNs === baseline.file.mtimeNs
-        ? settle('touched', 'same', baseline.owned)
+        ? touch(facts, baseline, judgement, 'same')
         : modify(baseline, judgement.policy, 'newer');
     case 'content':
       if (facts.content === undefined && baseline.checksum) return { kind: 'look', at: 'content' };
       if (facts.content === 'same') {
         return sameFingerprint(baseline.file, file) && !baseline.gone
           ? { kind: 'drop', outcome: 'unchanged', reason: 'identical' }
-          : settle('touched', 'times-only', baseline.owned);
+          : touch(facts, baseline, judgement, 'times-only');
       }
       return modify(baseline, judgement.policy, 'changed');
   }
 }
+
+/** The content is in S3. What `preserve` keeps beside it may have changed: that goes with the next bytes, or at once. */
+function touch(facts: FileFacts, baseline: Baseline, judgement: Judgement, reason: Reason): Action {
+  const { policy, preserve } = judgement;
+  if (policy === 'skip-existing' || !preserve.some((what) => differs[what](baseline.file, facts.file))) {
+    return settle('touched', reason, baseline.owned);
+  }
+  const isDeferred =
+    judgement.preserveChanges === 'lazy' ||
+    facts.copyRefused ||
+    baseline.etag === undefined ||
+    !isCopyable(facts.file);
+  return isDeferred
+    ? settle('meta-deferred', reason, baseline.owned)
+    : { kind: 'describe', etag: baseline.etag, reason };
+}
+
+const differs: Readonly<Record<Preservable, (before: FileState, now: FileState) => boolean>> = {
+  mtime: (before, now) => before.mtimeNs !== now.mtimeNs,
+  mode: (before, now) => before.mode !== now.mode,
+  owner: (before, now) => before.uid !== now.uid || before.gid !== now.gid,
+};
 
 function modify(known: Pick<Baseline, 'etag' | 'owned'>, policy: Policy, reason: Reason): Action {
   switch (policy) {

@@ -26,6 +26,17 @@ export async function unlessDenied<T>(answer: Promise<T>): Promise<T | undefined
   }
 }
 
+/** Undefined where the store will not do it for a reason that stays, a missing right or ability, and it can be done without. */
+export async function unlessForbidden<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof Failure && (error.class === 'denied' || error.class === 'permanent'))
+      return undefined;
+    throw error;
+  }
+}
+
 /** An unsuccessful request with what a person needs to mend it. Expected outcomes (412, 404) are data, not failures. */
 export class Failure extends Error {
   override readonly name = 'Failure';

@@ -42,6 +42,18 @@ export type Precondition =
   | { readonly kind: 'absent' }
   | { readonly kind: 'etag'; readonly etag: string };
 
+/** Whether a precondition is met by what stands at the key. */
+export function holds(precondition: Precondition, remote: Remote): boolean {
+  switch (precondition.kind) {
+    case 'none':
+      return true;
+    case 'absent':
+      return remote.kind === 'absent';
+    case 'etag':
+      return remote.kind === 'object' && remote.object.etag === precondition.etag;
+  }
+}
+
 /**
  * The checksum that tells whether a file has this object's content: S3's stored checksum, else the ETag where it is
  * an MD5. Undefined when nothing comparable is known.

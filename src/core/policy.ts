@@ -15,5 +15,10 @@ export type DeleteMode = (typeof deleteModes)[number];
 export const symlinkModes = ['skip', 'follow'] as const;
 export type SymlinkMode = (typeof symlinkModes)[number];
 
-export const preservable = ['mode', 'owner'] as const;
+/** What `preserve` keeps of a file in metadata. The mtime always goes with the bytes; named here, also when it alone changes. */
+export const preservable = ['mtime', 'mode', 'owner'] as const;
 export type Preservable = (typeof preservable)[number];
+
+/** When it is written where it changed without the content: with the next bytes, or at once, by a copy of the object onto itself. */
+export const preserveChanges = ['lazy', 'eager'] as const;
+export type PreserveChanges = (typeof preserveChanges)[number];

@@ -7,12 +7,14 @@ import type { Facts } from '../core/decide.ts';
 import { Failure, unlessDenied } from '../core/failure.ts';
 import type { FileState, Local, Sighting } from '../core/file.ts';
 import { comparableChecksum, type Remote } from '../core/object.ts';
+import type { Origin } from '../core/origin.ts';
 import { backoffMs } from '../core/schedule.ts';
 import type { Claim, Completion, Journal } from '../journal/journal.ts';
 import type { ByteBudget } from '../transfer/limits.ts';
 import { look } from '../transfer/open.ts';
 import { likelyPartSize, singlePutMax } from '../transfer/part-size.ts';
 import { endUpload, upload, type UploadMemory, type UploadResult } from '../transfer/upload.ts';
+import { copy, isCopy, type Copied, type CopyAction } from './copy.ts';
 import { occupantOf, tailIn } from './keys.ts';
 import { firstLook, resolve, type Remembered, type Subject } from './look.ts';
 import type { Route } from './route.ts';
@@ -48,9 +50,15 @@ const keyInFlightMs = 100;
 /** How often a refused precondition may lead to another decision before the change waits. */
 const roundsMax = 4;
 
-export async function handle(route: Route, claim: Claim, tools: Tools): Promise<Handled> {
+/** @param origin under which other path the file is known */
+export async function handle(
+  route: Route,
+  claim: Claim,
+  origin: Origin | undefined,
+  tools: Tools,
+): Promise<Handled> {
   try {
-    const { facts, keyed } = firstLook(route, remembered(claim, tools.journal));
+    const { facts, keyed } = firstLook(route, remembered(claim, origin, tools.journal));
     if (facts.local.kind === 'file') {
       if (keyed.kind === 'blocked') return blocked(keyed.reason, facts.local);
       const refused = facts.baseline
@@ -78,12 +86,13 @@ function isExcluded(route: Route, path: string, local: Local): boolean {
 
 const excluded: Handled = { end: { kind: 'settled' }, outcome: 'unchanged', reason: 'excluded', bytes: 0 };
 
-function remembered(claim: Claim, journal: Journal): Remembered {
+function remembered(claim: Claim, origin: Origin | undefined, journal: Journal): Remembered {
   const { routeId, path, baseline, noticed, tried, writeId } = claim;
   return {
     path,
     baseline,
     noticed,
+    origin,
     listed: (tail) => (tail === path ? claim.listed : journal.listed(routeId, tail)),
     writeId: tried ? writeId : undefined,
   };
@@ -132,6 +141,13 @@ async function bringInLine(
     const resolved = await resolve(route, subject, facts);
     if (resolved.kind === 'changed') return lookAgain(route, claim, 'changed while it was read');
     facts = resolved.facts;
+    if (isCopy(resolved.action)) {
+      const result = await copy(route, claim, subject, resolved.action, facts, tools.journal);
+      if (result.kind === 'written') return copied(resolved.action, result, facts);
+      if (result.kind === 'busy') return busy(claim);
+      facts = { ...facts, ...result.facts };
+      continue;
+    }
     if (resolved.action.kind !== 'upload') {
       if (resolved.action.reason === 'own-lost-answer') await supplement(route, subject, facts);
       return finish(resolved.action, facts);
@@ -163,7 +179,7 @@ async function bringInLine(
       case 'cannot-enforce':
         return blocked('store-cannot-enforce', facts.local);
       case 'busy':
-        return retry(claim, 'ConditionalRequestConflict', 'another write to the key was under way');
+        return busy(claim);
       case 'uncertain':
       case 'precondition-failed':
       case 'missing': {
@@ -190,7 +206,8 @@ async function bringInLine(
 /** Our upload landed, but perhaps we never got to what follows it where a store forgets tags and locks of multipart uploads. */
 async function supplement(route: Route, { path, key }: Subject, { local, remote }: Facts): Promise<void> {
   if (local.kind !== 'file' || local.file.size <= singlePutMax || remote?.kind !== 'object') return;
-  await route.destination.supplement(key, route.describe(path, local.file), remote.object.versionId);
+  const description = route.describe(path, local.file);
+  await route.destination.supplement('parts', key, description, remote.object.versionId);
 }
 
 function send(
@@ -285,10 +302,33 @@ function uploaded(
   };
 }
 
+function copied(
+  action: CopyAction,
+  { file, etag, versionId }: Extract<Copied, { kind: 'written' }>,
+  { baseline, origin }: Facts,
+): Handled {
+  const isCopy = action.kind === 'copy';
+  const outcome = isCopy ? 'copied' : 'meta-updated';
+  const { checksum } = (isCopy ? origin?.baseline : baseline) ?? {};
+  const settled: Baseline = {
+    outcome,
+    owned: isCopy || baseline?.owned === true,
+    gone: false,
+    file,
+    etag,
+    ...(versionId !== undefined && { versionId }),
+    ...(checksum && { checksum }),
+  };
+  const end = { kind: 'settled', baseline: settled } as const;
+  return { end, outcome, reason: action.reason, bytes: 0, answered: true };
+}
+
 const existsUnseen = { kind: 'settle', outcome: 'skipped-existing', reason: 'exists', owned: false } as const;
 
-/** An action that takes no request itself. */
-function finish(action: Exclude<Action, { kind: 'upload' | 'look' }>, facts: Facts): Handled {
+/** Actions that take no request themselves. */
+type Requestless = Exclude<Action, { kind: 'upload' | 'copy' | 'describe' | 'look' }>;
+
+function finish(action: Requestless, facts: Facts): Handled {
   return { ...withoutRequest(action, facts), answered: wasAsked(facts.remote) };
 }
 
@@ -297,7 +337,7 @@ function wasAsked(remote: Remote | undefined): boolean {
   return remote?.kind === 'object' ? remote.object.source === 'head' : remote !== undefined;
 }
 
-function withoutRequest(action: Exclude<Action, { kind: 'upload' | 'look' }>, facts: Facts): Handled {
+function withoutRequest(action: Requestless, facts: Facts): Handled {
   switch (action.kind) {
     case 'settle':
       return {
@@ -336,6 +376,8 @@ function settledBaseline(action: Extract<Action, { kind: 'settle' }>, facts: Fac
   const etag = object?.etag ?? baseline?.etag;
   const versionId = object?.versionId ?? baseline?.versionId;
   const checksum = object ? comparableChecksum(object, likelyPartSize) : baseline?.checksum;
+  // The object's is the file's only where they were compared; that of a file that is gone stays what it was.
+  const isOfBoth = local.kind !== 'file' || facts.content === 'same';
   return {
     outcome: action.outcome,
     owned: action.owned,
@@ -343,13 +385,8 @@ function settledBaseline(action: Extract<Action, { kind: 'settle' }>, facts: Fac
     file,
     ...(etag !== undefined && { etag }),
     ...(versionId !== undefined && { versionId }),
-    ...(checksum !== undefined && agreedContent(action) && { checksum }),
+    ...(checksum !== undefined && isOfBoth && { checksum }),
   };
-}
-
-/** After a decision not to act the object's checksum is not the file's. */
-function agreedContent({ outcome }: Extract<Action, { kind: 'settle' }>): boolean {
-  return outcome !== 'skipped-existing' && outcome !== 'skipped-not-newer' && outcome !== 'remote-newer';
 }
 
 const blockMessage: Readonly<Record<BlockReason, string>> = {
@@ -398,6 +435,10 @@ function sightingOf(local: Local | undefined): Sighting {
     case undefined:
       return 'absent';
   }
+}
+
+function busy(claim: Claim): Handled {
+  return retry(claim, 'ConditionalRequestConflict', 'another write to the key was under way');
 }
 
 function retry(claim: Claim, code: string, message: string, random = Math.random()): Handled {

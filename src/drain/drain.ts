@@ -8,6 +8,7 @@ import type { ByteBudget } from '../transfer/limits.ts';
 import { handle, type Handled } from './act.ts';
 import { Trouble } from './endpoint.ts';
 import { prepareStore, takeListing, Unenforceable } from './prepare.ts';
+import { findOrigins, PendingOrigins } from './renames.ts';
 import type { Route } from './route.ts';
 
 /** Ended changes wait at most this long to be recorded together: one fsync for all of them. */
@@ -51,6 +52,8 @@ export class Drain {
   readonly #options: DrainOptions;
   readonly #stop = new AbortController();
   readonly #queue: Claim[] = [];
+  /** Of the claims that are queued or in flight. */
+  readonly #origins = new PendingOrigins();
   readonly #inFlight = new Map<number, Claim>();
   readonly #completions: Completion[] = [];
   readonly #trouble = new Trouble();
@@ -220,7 +223,9 @@ export class Drain {
     const order = this.#inTrouble ? 'newest' : 'oldest';
     // With the ends of changes, so that it takes no transaction of its own; or when nothing ends for now.
     const usages = completions.length > 0 || this.#isIdle ? this.route.destination.takeUsage() : [];
-    this.#queue.push(...journal.turn({ completions, usages, routeId, want, order, nowMs: Date.now() }));
+    const claims = journal.turn({ completions, usages, routeId, want, order, nowMs: Date.now() });
+    this.#origins.add(claims, findOrigins(this.route, claims, journal));
+    this.#queue.push(...claims);
     for (const { claim } of completions) this.route.keysInFlight.release(claim);
     if (this.#isIdle && journal.hasListing(routeId)) this.#whenQuiet();
   }
@@ -247,9 +252,18 @@ export class Drain {
         endpoint.onRelease(() => this.#wake());
         return;
       }
-      void this.#handle(this.#queue.shift()!);
+      const claim = this.#takeNext();
+      if (!claim) return;
+      void this.#handle(claim);
     }
     if (!this.#mayStart || this.#stopping) this.#releaseQueue();
+  }
+
+  /** The first that may begin. Where each waits for another (two files that exchanged their names), the first of all. */
+  #takeNext(): Claim | undefined {
+    const index = this.#queue.findIndex((claim) => this.#origins.mayBegin(claim));
+    if (index === -1 && this.#inFlight.size > 0) return undefined;
+    return this.#queue.splice(Math.max(index, 0), 1)[0];
   }
 
   async #handle(claim: Claim): Promise<void> {
@@ -258,7 +272,7 @@ export class Drain {
     this.#inFlight.set(claim.changeId, claim);
     endpoint.take(routeId);
     try {
-      const handled = await handle(this.route, claim, {
+      const handled = await handle(this.route, claim, this.#origins.of(claim), {
         journal,
         budget,
         partBudget,
@@ -272,6 +286,7 @@ export class Drain {
       this.#options.onHandled(this.route, claim, handled);
     } finally {
       this.#inFlight.delete(claim.changeId);
+      this.#origins.done(claim);
       endpoint.release(routeId);
       this.#wake();
     }
@@ -348,6 +363,7 @@ export class Drain {
 
   #releaseQueue(): void {
     for (const claim of this.#queue.splice(0)) {
+      this.#origins.done(claim);
       this.#complete({ claim, end: { kind: 'released', readyAtMs: 0, tried: false } });
     }
   }

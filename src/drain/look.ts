@@ -5,6 +5,7 @@ import type { Baseline } from '../core/baseline.ts';
 import { sameFingerprint, type FileState, type Local } from '../core/file.ts';
 import { keyFor, type KeyResult } from '../core/key.ts';
 import { comparableChecksum, type Checksum, type Remote } from '../core/object.ts';
+import type { Origin } from '../core/origin.ts';
 import type { ListedObject } from '../journal/journal.ts';
 import { checksumLike } from '../transfer/checksum.ts';
 import { look, openFile, pieces } from '../transfer/open.ts';
@@ -34,6 +35,8 @@ export interface Remembered {
   readonly listed: (tail: string) => ListedObject | undefined;
   /** As in `Facts`. */
   readonly writeId: string | undefined;
+  /** Under which other path it knows the file. */
+  readonly origin: Origin | undefined;
 }
 
 /** An action that can be carried out, with the facts that led to it; or the file would not stand still. */
@@ -47,7 +50,7 @@ export type Resolved =
  * @throws the system's error when the file's state cannot be read
  */
 export function firstLook(route: Route, remembered: Remembered): FirstLook {
-  const { path, baseline, noticed, listed, writeId } = remembered;
+  const { path, baseline, noticed, listed, writeId, origin } = remembered;
   const local = lookFor(route, remembered);
   const keyed =
     local.kind === 'file' ? keyOfFile(route, path, local.file) : keyFor(route.prefix, baseline?.tail ?? path);
@@ -57,7 +60,17 @@ export function firstLook(route: Route, remembered: Remembered): FirstLook {
     keyed.kind === 'key' && !known ? remoteFromListing(listed(tailIn(route, keyed.key))) : undefined;
   return {
     keyed,
-    facts: { local, baseline: known, remote, content: undefined, noticed, writeId },
+    facts: {
+      local,
+      baseline: known,
+      remote,
+      content: undefined,
+      noticed,
+      writeId,
+      origin,
+      originContent: undefined,
+      copyRefused: false,
+    },
   };
 }
 
@@ -80,11 +93,13 @@ export async function resolve(route: Route, subject: Subject, first: Facts): Pro
     if (action.kind !== 'look') return { kind: 'resolved', facts, action };
     if (action.at === 'remote') {
       facts = { ...facts, remote: await route.destination.head(subject.key), content: undefined };
-    } else {
-      const content = await compareContent(route, subject, facts);
-      if (content === 'changed') return { kind: 'changed' };
-      facts = { ...facts, content };
+      continue;
     }
+    const isOrigin = action.at === 'origin';
+    const expected = isOrigin ? facts.origin?.baseline.checksum : expectedChecksum(facts);
+    const content = await compareContent(route, subject, facts, expected);
+    if (content === 'changed') return { kind: 'changed' };
+    facts = { ...facts, ...(isOrigin ? { originContent: content } : { content }) };
   }
 }
 
@@ -94,15 +109,20 @@ function remoteFromListing(listed: ListedObject | undefined): Remote | undefined
   return { kind: 'object', object: { size, etag, lastModifiedMs, source: 'listing' } };
 }
 
-/** Reads the file and compares it with the object, or with the baseline where the object was not looked at. */
-async function compareContent(route: Route, subject: Subject, facts: Facts): Promise<Content | 'changed'> {
-  const expected = expectedChecksum(facts);
-  if (!expected || facts.local.kind !== 'file') return 'incomparable';
-  const actual = await fileChecksum(route, subject.path, facts.local.file, expected);
+/** Reads the file and compares it with what is expected. */
+async function compareContent(
+  route: Route,
+  subject: Subject,
+  { local }: Facts,
+  expected: Checksum | undefined,
+): Promise<Content | 'changed'> {
+  if (!expected || local.kind !== 'file') return 'incomparable';
+  const actual = await fileChecksum(route, subject.path, local.file, expected);
   if (!actual) return 'changed';
   return actual.value === expected.value ? 'same' : 'different';
 }
 
+/** That of the object, or of the baseline where the object was not looked at. */
 function expectedChecksum(facts: Facts): Checksum | undefined {
   if (facts.remote?.kind === 'object') return comparableChecksum(facts.remote.object, likelyPartSize);
   return facts.baseline?.checksum;

@@ -19,26 +19,15 @@ export class Unenforceable extends Error {
  */
 export async function prepareStore(route: Route, journal: Journal): Promise<void> {
   if (!route.needsConditions) return;
-  const remembered = journal.capabilities(route.destinationId);
-  const known = remembered && (JSON.parse(remembered.json) as Capabilities);
-  // What was denied may be allowed by now.
-  if (known && known.putIfMatch !== 'denied') route.capabilities = known;
-  else {
-    route.capabilities = await probe(route.destination as S3Destination, route.prefix);
-    journal.recordCapabilities(route.destinationId, JSON.stringify(route.capabilities), Date.now());
-  }
-  if (route.destination instanceof S3Destination) {
-    route.destination.ifMatchQuoted = route.capabilities.putIfMatch !== 'unquoted';
-    route.destination.multipartTags = route.capabilities.multipartTags;
-  }
-  if (needsIfMatch(route) && route.capabilities.putIfMatch === 'denied') {
+  const capabilities = await learnStore(route, journal);
+  if (needsIfMatch(route) && capabilities.putIfMatch === 'denied') {
     throw new Failure(
       `folder "${route.folder.name}": policy ${route.judgement.policy} replaces only what it has seen, for which ` +
         `destination "${route.destination.name}" needs the right s3:GetObject. Grant it, or use policy skip-existing.`,
       { class: 'denied', code: 'AccessDenied' },
     );
   }
-  const lacking = lack(route, route.capabilities);
+  const lacking = lack(route, capabilities);
   route.emulates = lacking !== undefined;
   if (lacking && !route.unsafeEmulation) {
     throw new Unenforceable(
@@ -47,6 +36,37 @@ export async function prepareStore(route: Route, journal: Journal): Promise<void
         'Use another store, or policy overwrite, or accept the race with `unsafe-emulation: true` at the destination.',
     );
   }
+}
+
+/**
+ * What the store was found to do, by the journal or by a probe. Whoever asks meanwhile waits for the same probe: it has one
+ * scratch key.
+ * @throws Failure when the store cannot be asked
+ */
+export function learnStore(route: Route, journal: Journal): Promise<Capabilities> {
+  route.learning ??= learn(route, journal).finally(() => (route.learning = undefined));
+  return route.learning;
+}
+
+async function learn(route: Route, journal: Journal): Promise<Capabilities> {
+  const remembered = route.capabilities ?? rememberedCapabilities(journal, route.destinationId);
+  // What was denied may be allowed by now.
+  const isKnown = remembered && remembered.putIfMatch !== 'denied';
+  const capabilities = isKnown ? remembered : await probe(route.destination as S3Destination, route.prefix);
+  if (!isKnown) journal.recordCapabilities(route.destinationId, JSON.stringify(capabilities), Date.now());
+  if (route.destination instanceof S3Destination) {
+    route.destination.ifMatchQuoted = capabilities.putIfMatch !== 'unquoted';
+    route.destination.keeps.parts.tags = capabilities.multipartTags;
+  }
+  route.capabilities = capabilities;
+  return capabilities;
+}
+
+/** What an earlier probe found; not that of a version which did not ask about copies. */
+export function rememberedCapabilities(journal: Journal, destinationId: number): Capabilities | undefined {
+  const json = journal.capabilities(destinationId)?.json;
+  const found = json === undefined ? undefined : (JSON.parse(json) as Partial<Capabilities>);
+  return found?.copyIfMatch === undefined ? undefined : (found as Capabilities);
 }
 
 function lack(route: Route, capabilities: Capabilities): string | undefined {

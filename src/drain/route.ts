@@ -45,4 +45,6 @@ export interface Route {
   emulates: boolean;
   /** What the store was found to do; undefined until it was probed. */
   capabilities: Capabilities | undefined;
+  /** While that is being found out. */
+  learning: Promise<Capabilities> | undefined;
 }

@@ -8,6 +8,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import Database from 'better-sqlite3';
 import type { RouteIdentity } from '../config/config.ts';
+import type { SettledOutcome } from '../core/action.ts';
 import type { Baseline } from '../core/baseline.ts';
 import type { Sighting } from '../core/file.ts';
 import type { FailureClass } from '../core/failure.ts';
@@ -15,6 +16,7 @@ import { bytesName, directoryOf, joinPath, nameOf } from '../core/key.ts';
 import type { Observation, Obstacle } from '../core/observation.ts';
 import { readyAtMs } from '../core/schedule.ts';
 import { dayOf, type Usage } from '../core/usage.ts';
+import { Origins } from './origins.ts';
 import { baselineFromRow, rowFromBaseline, rowFromFingerprint, type StuckState } from './rows.ts';
 import { prepareStatements, type Statements } from './statements.ts';
 import { migrate, refuseForeign, schemaVersion, versionOf } from './schema.ts';
@@ -119,6 +121,7 @@ export function journalFile(stateDir: string): string {
 export class Journal {
   readonly uploads: Uploads;
   readonly usages: Usages;
+  readonly origins: Origins;
   readonly #database: Database.Database;
   readonly #lock: Database.Database | undefined;
   readonly #sql: Statements;
@@ -131,6 +134,7 @@ export class Journal {
     this.#sql = prepareStatements(database);
     this.uploads = new Uploads(database);
     this.usages = new Usages(database);
+    this.origins = new Origins(database);
   }
 
   /**
@@ -562,9 +566,11 @@ export class Journal {
   }
 }
 
+const writes: readonly SettledOutcome[] = ['uploaded', 'recreated', 'copied', 'meta-updated'];
+
 function confirmsWrite({ end }: Completion): boolean {
   const outcome = end.kind === 'settled' ? end.baseline?.outcome : undefined;
-  return outcome === 'uploaded' || outcome === 'recreated';
+  return outcome !== undefined && writes.includes(outcome);
 }
 
 /** Another file may want the key that this one had. */

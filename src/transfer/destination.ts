@@ -70,6 +70,9 @@ export interface BegunUpload extends UploadHandle {
   readonly initiatedMs: number;
 }
 
+/** How an object comes about other than by one PUT, of which every store keeps all that is said. */
+export type IndirectWrite = 'parts' | 'copy';
+
 /** A body whose bytes are known: sent as one buffer, or as a stream of known length, which is never retried inside. */
 export type Body =
   | { readonly kind: 'bytes'; readonly bytes: Buffer }
@@ -136,6 +139,11 @@ export interface Destination {
   tagCount(key: string): Promise<number>;
   /** Replaces all tags. `versionId`: of that version, undefined for the current one. */
   putTags(key: string, tags: ObjectDescription['tags'], versionId: string | undefined): Promise<void>;
-  /** After a multipart upload: gives the object the tags and the lock of which its store took no notice at the beginning. */
-  supplement(key: string, description: ObjectDescription, versionId: string | undefined): Promise<void>;
+  /** Gives a written object the tags and the lock of which its store took no notice. */
+  supplement(
+    how: IndirectWrite,
+    key: string,
+    description: ObjectDescription,
+    versionId: string | undefined,
+  ): Promise<void>;
 }

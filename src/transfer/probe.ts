@@ -2,7 +2,8 @@
 // key under the prefix, always the same, removed afterwards where that is allowed.
 import { scratchName, type Capabilities } from '../core/capabilities.ts';
 import type { Encryption, ObjectDescription } from '../core/description.ts';
-import { Failure, unlessDenied } from '../core/failure.ts';
+import { Failure, unlessDenied, unlessForbidden } from '../core/failure.ts';
+import type { Precondition } from '../core/object.ts';
 import { checksumOf } from './checksum.ts';
 import type { Destination, WriteResult } from './destination.ts';
 import type { S3Destination } from './s3.ts';
@@ -11,7 +12,7 @@ const plain: ObjectDescription = { tags: {}, metadata: {}, contentType: 'text/pl
 const tagged: ObjectDescription = { ...plain, tags: { s3syncd: 'probe' } };
 
 /**
- * Probes the store with about a dozen requests.
+ * Probes the store with about sixteen requests.
  * @throws Failure when the scratch key cannot even be written
  */
 export async function probe(destination: S3Destination, prefix: string): Promise<Capabilities> {
@@ -27,8 +28,11 @@ export async function probe(destination: S3Destination, prefix: string): Promise
     const putIfAbsent = (await answerTo(put({ kind: 'absent' }))) === 'refused';
     const putIfMatch = (await unlessDenied(probeIfMatch(destination, put, etag))) ?? 'denied';
     const head = await unlessDenied(destination.head(key));
-    const checksums = head?.kind === 'object' && head.object.checksum?.value === checksum.value;
-    return { putIfAbsent, putIfMatch, checksums, ...(await probeMultipart(destination, key, bytes)) };
+    const seen = head?.kind === 'object' ? head.object : undefined;
+    const checksums = seen?.checksum?.value === checksum.value;
+    const copies = seen && (await unlessForbidden(probeCopies(destination, key, seen.etag)));
+    const multipart = await probeMultipart(destination, key, bytes);
+    return { putIfAbsent, putIfMatch, checksums, ...(copies ?? noCopies), ...multipart };
   } finally {
     // Without the right to delete, one small object stays: said by `check`, harmless otherwise.
     await destination.remove(key, { kind: 'none' }).catch(ignoreFailure);
@@ -55,19 +59,39 @@ export async function probeEncryption(
   }
 }
 
+const anotherEtag = { kind: 'etag', etag: '"00000000000000000000000000000000"' } as const;
+
 async function probeIfMatch(
   destination: S3Destination,
   put: (precondition: Parameters<Destination['put']>[4]) => Promise<WriteResult>,
   etag: string,
 ): Promise<Capabilities['putIfMatch']> {
-  const other = { kind: 'etag', etag: '"00000000000000000000000000000000"' } as const;
-  if ((await answerTo(put(other))) !== 'refused') return 'no';
+  if ((await answerTo(put(anotherEtag))) !== 'refused') return 'no';
   for (const form of ['quoted', 'unquoted'] as const) {
     destination.ifMatchQuoted = form === 'quoted';
     if ((await put({ kind: 'etag', etag })).kind === 'written') return form;
   }
   destination.ifMatchQuoted = true;
   return 'no';
+}
+
+type CopyCapabilities = Pick<Capabilities, 'copySourceIfMatch' | 'copyIfAbsent' | 'copyIfMatch'>;
+
+const noCopies: CopyCapabilities = { copySourceIfMatch: false, copyIfAbsent: false, copyIfMatch: false };
+
+/** Copies the scratch object onto itself: a store that holds to conditions does so once, for the one that is true. */
+async function probeCopies(destination: Destination, key: string, first: string): Promise<CopyCapabilities> {
+  let etag = first;
+  const copy = async (source: string, precondition: Precondition) => {
+    const result = await destination.copy({ key, etag: source }, key, plain, precondition);
+    if (result.kind === 'written') ({ etag } = result);
+    return result.kind;
+  };
+  const copySourceIfMatch = (await copy(anotherEtag.etag, { kind: 'none' })) === 'source-changed';
+  const copyIfAbsent = (await copy(etag, { kind: 'absent' })) === 'precondition-failed';
+  const refusesIfMatch = (await copy(etag, anotherEtag)) === 'precondition-failed';
+  const copyIfMatch = refusesIfMatch && (await copy(etag, { kind: 'etag', etag })) === 'written';
+  return { copySourceIfMatch, copyIfAbsent, copyIfMatch };
 }
 
 async function probeMultipart(

@@ -44,6 +44,7 @@ import type {
   CopyResult,
   CopySource,
   Destination,
+  IndirectWrite,
   ListedKey,
   RemoveResult,
   StoredPart,
@@ -108,10 +109,8 @@ export class S3Destination implements Destination {
   readonly #endpoint: string;
   /** With which an object can be looked at: the keys of SSE-C in the order to try, then none. */
   readonly #customerKeys: readonly (string | undefined)[];
-  /** Some stores drop the tags of multipart uploads; the probe tells, or else the first such upload. */
-  multipartTags: boolean | undefined;
-  /** And some their locks; the first such upload tells. */
-  #multipartLocks: boolean | undefined;
+  /** Some stores drop the tags or the locks of what is not a plain PUT; the probe tells, or else the first such write. */
+  readonly keeps: Record<IndirectWrite, { tags?: boolean; locks?: boolean }> = { parts: {}, copy: {} };
   /** Some stores take If-Match only without the quotes that S3 sends; the probe tells. */
   ifMatchQuoted = true;
 
@@ -373,8 +372,9 @@ export class S3Destination implements Destination {
     });
     const result = await this.#write('CopyObject', key, async () => {
       const { CopyObjectResult, VersionId, $metadata } = await this.#client.send(command);
-      return { ETag: CopyObjectResult?.ETag, VersionId, $metadata };
+      return { ETag: quoted(CopyObjectResult?.ETag), VersionId, $metadata };
     });
+    if (result.kind === 'written') await this.supplement('copy', key, description, result.versionId);
     const isOfSource =
       (result.kind === 'precondition-failed' && precondition.kind === 'none') ||
       (result.kind === 'missing' && precondition.kind !== 'etag');
@@ -404,6 +404,7 @@ export class S3Destination implements Destination {
   }
 
   async supplement(
+    how: IndirectWrite,
     key: string,
     description: ObjectDescription,
     versionId: string | undefined,
@@ -411,16 +412,16 @@ export class S3Destination implements Destination {
     const { tags, objectLock } = description;
     const tagCount = Object.keys(tags).length;
     const isLocked = objectLock?.retention !== undefined || objectLock?.legalHold === true;
-    const isUnknown =
-      (tagCount > 0 && this.multipartTags === undefined) || (isLocked && this.#multipartLocks === undefined);
+    const keeps = this.keeps[how];
+    const isUnknown = (tagCount > 0 && keeps.tags === undefined) || (isLocked && keeps.locks === undefined);
     const head = isUnknown ? await unlessDenied(this.#head(key)) : undefined;
     if (tagCount > 0) {
-      this.multipartTags ??= head?.TagCount === tagCount;
-      if (!this.multipartTags) await this.putTags(key, tags, versionId);
+      keeps.tags ??= head?.TagCount === tagCount;
+      if (!keeps.tags) await this.putTags(key, tags, versionId);
     }
     if (isLocked) {
-      this.#multipartLocks ??= head?.ObjectLockMode !== undefined || head?.ObjectLockLegalHoldStatus === 'ON';
-      if (!this.#multipartLocks) await this.#putLock(key, description, versionId);
+      keeps.locks ??= head?.ObjectLockMode !== undefined || head?.ObjectLockLegalHoldStatus === 'ON';
+      if (!keeps.locks) await this.#putLock(key, description, versionId);
     }
   }
 
@@ -560,6 +561,11 @@ export class S3Destination implements Destination {
     });
     return this.#failure(operation, key, error);
   }
+}
+
+/** Ceph RGW 16 sends the ETag of a copy, and only that, without quotes. */
+function quoted(etag: string | undefined): string | undefined {
+  return etag && !etag.startsWith('"') ? `"${etag}"` : etag;
 }
 
 /** Which of the expected refusals of a write an answer is. */

@@ -4,9 +4,9 @@ import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { Capabilities } from '../core/capabilities.ts';
 import { unfitness, type ObjectDescription, type Unfit } from '../core/description.ts';
-import { Failure, unlessDenied } from '../core/failure.ts';
+import { Failure, unlessDenied, unlessForbidden } from '../core/failure.ts';
 import { sameFingerprint, type FileState } from '../core/file.ts';
-import type { Checksum, ChecksumAlgorithm, Precondition } from '../core/object.ts';
+import { holds, type Checksum, type ChecksumAlgorithm, type Precondition } from '../core/object.ts';
 import { checksumLike, checksumOf, compositeOf, digester } from './checksum.ts';
 import type { Destination, UploadHandle, WriteResult, WrittenPart } from './destination.ts';
 import type { ByteBudget } from './limits.ts';
@@ -179,9 +179,7 @@ async function putInParts(request: DescribedRequest, file: OpenFile): Promise<Up
   if (!begun && precondition.kind !== 'none') {
     // S3 checks conditions at Complete only, after the whole body was sent: ask before.
     const remote = await unlessDenied(destination.head(key));
-    if (remote && !holds(precondition, remote.kind === 'object' ? remote.object.etag : undefined)) {
-      return { kind: 'precondition-failed' };
-    }
+    if (remote && !holds(precondition, remote)) return { kind: 'precondition-failed' };
   }
   const handle = begun?.handle ?? (await create(request, identity));
   const abandon = async () => {
@@ -205,7 +203,7 @@ async function putInParts(request: DescribedRequest, file: OpenFile): Promise<Up
     case 'written': {
       const checksums = sent.parts.map((part) => part.checksum ?? '');
       const checksum = await compositeOf(algorithmOf(request), checksums, identity.partSize);
-      await destination.supplement(key, description, result.versionId);
+      await destination.supplement('parts', key, description, result.versionId);
       // The journal forgets the upload together with the change: a crash in between finds it completed.
       return { ...result, file: file.state, checksum };
     }
@@ -238,7 +236,10 @@ async function create(
   }
 }
 
-/** Ends an upload that will not be completed: its parts would be paid for as long as it is there. */
+/**
+ * Ends an upload that will not be completed: its parts would be paid for as long as it is there. Without the rights, or on
+ * a store that cannot do it, a lifecycle rule of the bucket has to clear uploads away.
+ */
 export async function endUpload(
   destination: Destination,
   upload: UploadHandle & { readonly beganMs?: number },
@@ -263,17 +264,6 @@ async function endUnknownUploads(
     if (upload.uploadId === known.uploadId || upload.initiatedMs < known.beganMs - clocksDifferMs) continue;
     const parts = await unlessForbidden(destination.listParts(upload));
     if (parts?.length === 0) await unlessForbidden(destination.abortUpload(upload));
-  }
-}
-
-/** Without the rights, or on a store that cannot do it, a lifecycle rule of the bucket has to clear uploads away. */
-async function unlessForbidden<T>(answer: Promise<T>): Promise<T | undefined> {
-  try {
-    return await answer;
-  } catch (error) {
-    if (error instanceof Failure && (error.class === 'denied' || error.class === 'permanent'))
-      return undefined;
-    throw error;
   }
 }
 
@@ -400,17 +390,6 @@ function partLength(size: number, partSize: number, partNumber: number): number 
 /** A checksum is always computed: where none is sent it still tells a touched file from a changed one. */
 function algorithmOf(request: UploadRequest): ChecksumAlgorithm {
   return request.checksum === 'none' ? 'crc32' : request.checksum;
-}
-
-function holds(precondition: Precondition, etag: string | undefined): boolean {
-  switch (precondition.kind) {
-    case 'none':
-      return true;
-    case 'absent':
-      return etag === undefined;
-    case 'etag':
-      return etag === precondition.etag;
-  }
 }
 
 /** What every part has to bring. */

@@ -766,6 +766,7 @@ describe('a good config', () => {
           include: [],
           symlinks: 'skip',
           preserve: [],
+          preserveChanges: 'lazy',
           rules: [],
         },
       ],

@@ -7,6 +7,7 @@ import {
   integer,
   option,
   record,
+  subarray,
   tuple,
   type Arbitrary,
 } from 'fast-check';
@@ -16,7 +17,7 @@ import { settledOutcomes, type Action } from '../../src/core/action.ts';
 import { decide, type Content, type Facts, type Judgement } from '../../src/core/decide.ts';
 import { otherTypes, type FileState, type Local } from '../../src/core/file.ts';
 import type { ObjectState, Remote } from '../../src/core/object.ts';
-import { compares, policies, type Compare } from '../../src/core/policy.ts';
+import { compares, policies, preservable, preserveChanges, type Compare } from '../../src/core/policy.ts';
 import {
   absent,
   baseline,
@@ -658,6 +659,8 @@ const worlds: Arbitrary<World> = record({
 const judgements: Arbitrary<Judgement> = record({
   policy: constantFrom(...policies),
   compare: constantFrom(...compares),
+  preserve: subarray([...preservable]),
+  preserveChanges: constantFrom(...preserveChanges),
   toleranceMs: constant(1_000),
 });
 const cases = tuple(worlds, judgements);

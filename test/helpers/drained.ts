@@ -5,7 +5,7 @@ import path from 'node:path';
 import { onTestFinished } from 'vitest';
 import type { FolderConfig, RouteConfig } from '../../src/config/config.ts';
 import type { Outcome } from '../../src/core/action.ts';
-import type { Compare, Policy } from '../../src/core/policy.ts';
+import type { Compare, Policy, Preservable, PreserveChanges } from '../../src/core/policy.ts';
 import { compileRules, compileTails, customerKeys, makesKeys, type Rule } from '../../src/core/rules.ts';
 import { compileSelector, type Selector } from '../../src/core/selector.ts';
 import type { Handled } from '../../src/drain/act.ts';
@@ -31,6 +31,8 @@ export interface FolderOptions {
   readonly prefix?: string;
   readonly rules?: readonly Rule[];
   readonly when?: Selector;
+  readonly preserve?: readonly Preservable[];
+  readonly preserveChanges?: PreserveChanges;
 }
 
 /** What came of a change: `uploaded (new)`. */
@@ -69,6 +71,8 @@ export class DrainedFolder {
       unsafeEmulation = false,
       rules = [],
       when,
+      preserve = [],
+      preserveChanges = 'lazy',
     } = this.#options;
     const config = this.bucket.destination({
       prefix,
@@ -99,13 +103,14 @@ export class DrainedFolder {
       sharing:
         makesKeys(rules) || this.it.journal.hasTails(row.routeId) ? [{ routeId: row.routeId, prefix }] : [],
       keysInFlight: new KeysInFlight(),
-      judgement: { policy, compare, toleranceMs: 2_000 },
+      judgement: { policy, compare, preserve, preserveChanges, toleranceMs: 2_000 },
       checksum: config.checksum,
-      describe: (filePath, file) => describeFile(describe(filePath, file, Date.now()), file, []),
+      describe: (filePath, file) => describeFile(describe(filePath, file, Date.now()), file, preserve),
       needsConditions: policy !== 'overwrite',
       unsafeEmulation,
       emulates: false,
       capabilities: undefined,
+      learning: undefined,
     };
   }
 

@@ -80,6 +80,9 @@ export function given({
   content,
   noticed = false,
   writeId,
+  origin,
+  originContent,
+  copyRefused = false,
 }: {
   local: FileState | OtherType | 'absent' | 'unselected';
   remote?: ObjectState | 'absent';
@@ -88,6 +91,10 @@ export function given({
   noticed?: boolean;
   /** Of the tries before. */
   writeId?: string;
+  /** What the journal knows of the file under another path, `before`. */
+  origin?: Baseline;
+  originContent?: Content;
+  copyRefused?: boolean;
 }): Facts {
   return {
     local: localOf(local),
@@ -99,6 +106,9 @@ export function given({
     content,
     noticed,
     writeId,
+    origin: origin && { path: 'before', baseline: origin },
+    originContent,
+    copyRefused,
   };
 }
 
@@ -109,8 +119,12 @@ function localOf(local: FileState | OtherType | 'absent' | 'unselected'): Local 
   return { kind: 'other', type: local, fingerprint: { size, mtimeNs, ctimeNs, ino } };
 }
 
-export function judgement(policy: Judgement['policy'], compare: Judgement['compare'] = 'content'): Judgement {
-  return { policy, compare, toleranceMs: 2_000 };
+export function judgement(
+  policy: Judgement['policy'],
+  compare: Judgement['compare'] = 'content',
+  more: Partial<Judgement> = {},
+): Judgement {
+  return { policy, compare, preserve: [], preserveChanges: 'lazy', toleranceMs: 2_000, ...more };
 }
 
 export const none = { kind: 'none' } as const satisfies Precondition;
@@ -136,7 +150,15 @@ export function conflict(reason: ConflictReason): Action {
   return { kind: 'conflict', reason };
 }
 
-export function look(where: 'remote' | 'content'): Action {
+export function copy(precondition: Precondition): Action {
+  return { kind: 'copy', from: 'before', etag: '"ours"', precondition, reason: 'renamed' };
+}
+
+export function describeAnew(reason: Reason): Action {
+  return { kind: 'describe', etag: '"ours"', reason };
+}
+
+export function look(where: 'remote' | 'content' | 'origin'): Action {
   return { kind: 'look', at: where };
 }
 
@@ -149,11 +171,14 @@ export function words(action: Action): string {
   switch (action.kind) {
     case 'look':
       return `look at ${action.at}`;
-    case 'upload': {
-      const { precondition } = action;
+    case 'upload':
+    case 'copy': {
+      const { precondition, reason } = action;
       const condition = { none: '', absent: ' if absent', etag: ' if it is the same' }[precondition.kind];
-      return `${action.outcome}${condition} (${action.reason})`;
+      return `${action.kind === 'copy' ? 'copied' : action.outcome}${condition} (${reason})`;
     }
+    case 'describe':
+      return `described anew (${action.reason})`;
     case 'settle':
     case 'forget':
     case 'drop':

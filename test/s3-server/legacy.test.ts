@@ -2,6 +2,7 @@
 // right.
 import {
   CompleteMultipartUploadCommand,
+  CopyObjectCommand,
   CreateMultipartUploadCommand,
   DeleteObjectCommand,
   GetObjectTaggingCommand,
@@ -9,6 +10,7 @@ import {
   PutObjectCommand,
   UploadPartCommand,
   type CompleteMultipartUploadCommandOutput,
+  type CopyObjectCommandOutput,
   type S3Client,
 } from '@aws-sdk/client-s3';
 import { Readable } from 'node:stream';
@@ -27,6 +29,12 @@ function put({ client }: Fixture, more: object = {}): Promise<string> {
 async function putTwice(fixture: Fixture, more: object): Promise<string> {
   await put(fixture);
   return put(fixture, more);
+}
+
+/** Onto itself. */
+function copy({ client }: Fixture, more: object = {}): Promise<CopyObjectCommandOutput> {
+  const self = { Bucket, Key, CopySource: `${Bucket}/${Key}`, MetadataDirective: 'REPLACE' } as const;
+  return client.send(new CopyObjectCommand({ ...self, ...more }));
 }
 
 function putStream(fixture: Fixture): Promise<string> {
@@ -91,6 +99,15 @@ const behaviours: Record<LegacySwitch, Behaviour> = {
     right: '412 PreconditionFailed',
     legacy: '204',
   },
+  'ignore-conditions-on-copy': {
+    async doIt(fixture) {
+      await put(fixture);
+      const ofAnother = await outcome(copy(fixture, { CopySourceIfMatch: wrong }));
+      return `${ofAnother}, onto another ${await outcome(copy(fixture, { IfNoneMatch: '*' }))}`;
+    },
+    right: '412 PreconditionFailed, onto another 412 PreconditionFailed',
+    legacy: '200, onto another 200',
+  },
   'if-match-unquoted-only': {
     async doIt(fixture) {
       const quoted = await putTwice(fixture, { IfMatch: `"${etag}"` });
@@ -126,6 +143,23 @@ const behaviours: Record<LegacySwitch, Behaviour> = {
   },
   'drop-multipart-tags': { doIt: tagsAfterMultipart, right: '1', legacy: '0' },
   'drop-multipart-locks': { doIt: holdAfterMultipart, right: 'ON', legacy: 'none' },
+  'drop-copy-tags': {
+    async doIt(fixture) {
+      await put(fixture);
+      await copy(fixture, { TaggingDirective: 'REPLACE', Tagging: 'k=v' });
+      return String(fixture.server.store.current(Bucket, Key)!.tags.length);
+    },
+    right: '1',
+    legacy: '0',
+  },
+  'unquoted-copy-etag': {
+    async doIt(fixture) {
+      await put(fixture);
+      return (await copy(fixture)).CopyObjectResult!.ETag!;
+    },
+    right: `"${etag}"`,
+    legacy: etag,
+  },
   'ignore-sse': {
     async doIt(fixture) {
       await put(fixture, { ServerSideEncryption: 'AES256' });

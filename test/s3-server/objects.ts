@@ -108,6 +108,13 @@ const overrides = [
   'response-expires',
 ];
 
+/** What was not restored can be neither read nor copied. */
+function refuseArchived({ storageClass }: ObjectVersion): void {
+  if (archived.includes(storageClass)) {
+    throw s3Error('InvalidObjectState', undefined, { StorageClass: storageClass });
+  }
+}
+
 export function getObject(call: Call): Answer {
   const version = findVersion(call);
   checkReadConditions(version, call.headers);
@@ -115,9 +122,7 @@ export function getObject(call: Call): Answer {
   const isChecksumWanted = call.headers['x-amz-checksum-mode']?.toUpperCase() === 'ENABLED';
   if (call.request.method === 'GET' || (isChecksumWanted && version.checksum))
     require(call, decryption(version));
-  if (call.request.method === 'GET' && archived.includes(version.storageClass)) {
-    throw s3Error('InvalidObjectState', undefined, { StorageClass: version.storageClass });
-  }
+  if (call.request.method === 'GET') refuseArchived(version);
   const part = requestedPart(call, version);
   const range = part ?? requestedRange(call.headers['range'], version.size);
   const { start, end } = range ?? { start: 0, end: version.size };
@@ -290,8 +295,9 @@ export function copySource(call: Call): ObjectVersion {
     match[3] === undefined ? call.store.current(bucket, key) : call.store.version(bucket, key, match[3]);
   if (version === undefined) throw s3Error(match[3] === undefined ? 'NoSuchKey' : 'NoSuchVersion');
   require(call, [...copyPermissions(call, version), ...decryption(version)]);
-  checkCopySourceConditions(version, call.headers);
+  if (!call.legacy.has('ignore-conditions-on-copy')) checkCopySourceConditions(version, call.headers);
   checkCustomerKey(version, call.headers, 'x-amz-copy-source-server-side-encryption-customer');
+  refuseArchived(version);
   return version;
 }
 
@@ -302,14 +308,15 @@ export function copyObject(call: Call): Answer {
   const replacesMetadata = directive(call, 'x-amz-metadata-directive') === 'REPLACE';
   const replacesTags = directive(call, 'x-amz-tagging-directive') === 'REPLACE';
   checkSelfCopy(call, source, replacesMetadata);
-  checkWriteConditions(call);
+  if (!call.legacy.has('ignore-conditions-on-copy')) checkWriteConditions(call);
+  const givenTags = call.legacy.has('drop-copy-tags') ? [] : tagsOfHeader(call);
   const object: NewObject = {
     ...placement(call),
     headers: replacesMetadata ? describeContent(call) : source.headers,
-    tags: replacesTags ? tagsOfHeader(call) : source.tags,
+    tags: replacesTags ? givenTags : source.tags,
     bucket: call.request.bucket,
     key: call.key,
-    etag: source.parts === undefined ? source.etag : etagOf(call, md5Of(call, source)),
+    etag: etagOf(call, source.parts === undefined ? source.etag : md5Of(call, source)),
     body: source.body.map((segment) => call.store.bodies.duplicate(segment)),
   };
   const checksum = copyChecksum(call, source);
@@ -319,7 +326,11 @@ export function copyObject(call: Call): Answer {
   const checksumFields =
     checksum === undefined ? '' : element(checksumElement(checksum.algorithm), checksum.value);
   const modified = element('LastModified', new Date(version.modifiedMs).toISOString());
-  return xmlAnswer(document('CopyObjectResult', modified, element('ETag', etag), checksumFields), headers);
+  const shownEtag = call.legacy.has('unquoted-copy-etag') ? version.etag : etag;
+  return xmlAnswer(
+    document('CopyObjectResult', modified, element('ETag', shownEtag), checksumFields),
+    headers,
+  );
 }
 
 function directive(call: Call, header: string): string {

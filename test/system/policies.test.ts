@@ -105,7 +105,7 @@ describe.skipIf(noLocalServer)('in the steady state', () => {
       touch: ['touched'],
       chmod: ['touched'],
       delete: ['kept-remote'],
-      renamed: ['uploaded', 'PutObject'],
+      renamed: ['copied', 'CopyObject'],
     },
     'skip-existing': {
       create: ['uploaded', 'PutObject if-none-match: *'],
@@ -115,7 +115,7 @@ describe.skipIf(noLocalServer)('in the steady state', () => {
       touch: ['touched'],
       chmod: ['touched'],
       delete: ['kept-remote'],
-      renamed: ['uploaded', 'PutObject if-none-match: *'],
+      renamed: ['copied', 'CopyObject if-none-match: *'],
     },
     'if-unchanged': {
       create: ['uploaded', 'PutObject if-none-match: *'],
@@ -125,7 +125,7 @@ describe.skipIf(noLocalServer)('in the steady state', () => {
       touch: ['touched'],
       chmod: ['touched'],
       delete: ['kept-remote'],
-      renamed: ['uploaded', 'PutObject if-none-match: *'],
+      renamed: ['copied', 'CopyObject if-none-match: *'],
     },
   };
 

@@ -12,6 +12,9 @@ const enforcesAll: Capabilities = {
   putIfAbsent: true,
   putIfMatch: 'quoted',
   completeIfAbsent: true,
+  copySourceIfMatch: true,
+  copyIfAbsent: true,
+  copyIfMatch: true,
   checksums: true,
   multipartTags: true,
 };
@@ -28,16 +31,28 @@ test.each<[string, LegacySwitch[], Partial<Capabilities>]>([
   [
     'one that ignores If-None-Match',
     ['ignore-if-none-match'],
-    { putIfAbsent: false, completeIfAbsent: false },
+    { putIfAbsent: false, copyIfAbsent: false, completeIfAbsent: false },
   ],
-  ['one that ignores If-Match', ['ignore-if-match'], { putIfMatch: 'no' }],
+  ['one that ignores If-Match', ['ignore-if-match'], { putIfMatch: 'no', copyIfMatch: false }],
   ['one that ignores conditions on Complete', ['ignore-conditions-on-complete'], { completeIfAbsent: false }],
+  [
+    'one that ignores conditions on copies',
+    ['ignore-conditions-on-copy'],
+    { copySourceIfMatch: false, copyIfAbsent: false, copyIfMatch: false },
+  ],
   ['one that wants If-Match without quotes', ['if-match-unquoted-only'], { putIfMatch: 'unquoted' }],
   ['one that answers 412 for a missing key', ['if-match-missing-412'], {}],
   [
     'one that refuses conditions',
     ['reject-conditions'],
-    { putIfAbsent: false, putIfMatch: 'no', completeIfAbsent: false },
+    {
+      putIfAbsent: false,
+      putIfMatch: 'no',
+      copySourceIfMatch: false,
+      copyIfAbsent: false,
+      copyIfMatch: false,
+      completeIfAbsent: false,
+    },
   ],
   ['one that drops checksums', ['ignore-checksums'], { checksums: false }],
   ['one that drops tags of uploads in parts', ['drop-multipart-tags'], { multipartTags: false }],
@@ -48,12 +63,20 @@ test.each<[string, LegacySwitch[], Partial<Capabilities>]>([
     'Ceph RGW 16',
     [
       'ignore-conditions-on-complete',
+      'ignore-conditions-on-copy',
       'if-match-unquoted-only',
       'if-match-missing-412',
       'drop-multipart-tags',
       'empty-complete-etag',
     ],
-    { putIfMatch: 'unquoted', completeIfAbsent: false, multipartTags: false },
+    {
+      putIfMatch: 'unquoted',
+      copySourceIfMatch: false,
+      copyIfAbsent: false,
+      copyIfMatch: false,
+      completeIfAbsent: false,
+      multipartTags: false,
+    },
   ],
 ])('%s', async (_store, legacy, differences) => {
   const bucket = await testBucket({ legacy });
@@ -76,6 +99,9 @@ test('with the right to write alone it tells what it may not ask', async () => {
   expect(await probe(open(bucket), '')).toEqual({
     putIfAbsent: true,
     putIfMatch: 'denied',
+    copySourceIfMatch: false,
+    copyIfAbsent: false,
+    copyIfMatch: false,
     completeIfAbsent: true,
     checksums: false,
     multipartTags: false,

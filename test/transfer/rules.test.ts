@@ -337,7 +337,7 @@ describe('tags that a store drops on multipart uploads', () => {
 
   test('are put without asking, where the probe found it', async () => {
     const it = await place(lines, ['drop-multipart-tags']);
-    it.s3.multipartTags = false;
+    it.s3.keeps.parts.tags = false;
     await it.upload('a.log', largeBytes);
     expect(await it.tags('a.log')).toEqual({ Kind: 'log' });
     expect(it.bucket.count('HeadObject')).toBe(0);
@@ -423,6 +423,9 @@ test('a locked file of a store that enforces conditions on PutObject only has it
     putIfAbsent: true,
     putIfMatch: 'quoted',
     completeIfAbsent: false,
+    copySourceIfMatch: true,
+    copyIfAbsent: true,
+    copyIfMatch: true,
     checksums: true,
     multipartTags: true,
   } as const;

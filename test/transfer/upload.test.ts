@@ -21,6 +21,9 @@ const enforcesAll: Capabilities = {
   putIfAbsent: true,
   putIfMatch: 'quoted',
   completeIfAbsent: true,
+  copySourceIfMatch: true,
+  copyIfAbsent: true,
+  copyIfMatch: true,
   checksums: true,
   multipartTags: true,
 };
