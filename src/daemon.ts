@@ -12,8 +12,10 @@ import {
 } from './config/config.ts';
 import { compileRules, compileTails, customerKeys, makesKeys } from './core/rules.ts';
 import { compileSelector } from './core/selector.ts';
+import { dayOf } from './core/usage.ts';
 import { Drain } from './drain/drain.ts';
 import { Endpoint } from './drain/endpoint.ts';
+import { RequestBudget } from './drain/request-budget.ts';
 import type { Handled } from './drain/act.ts';
 import { KeysInFlight } from './drain/keys-in-flight.ts';
 import type { Route } from './drain/route.ts';
@@ -21,6 +23,7 @@ import { journalFile, Journal, type Claim } from './journal/journal.ts';
 import type { Logger } from './observe/log.ts';
 import { readStatus, statusLine, type Status } from './observe/status.ts';
 import { ByteBudget } from './transfer/limits.ts';
+import { Meter } from './transfer/meter.ts';
 import { describeFile } from './transfer/metadata.ts';
 import { connect, S3Destination } from './transfer/s3.ts';
 import { Selection } from './watch/selection.ts';
@@ -74,7 +77,7 @@ export class Daemon {
     this.config = config;
     this.#options = options;
     this.journal = Journal.open(config.stateDir);
-    const { routes, close } = openRoutes(config, this.journal);
+    const { routes, close } = openRoutes(config, this.journal, options.log);
     this.#closeConnections = close;
     const budgets = ByteBudget.divide(smallBodyBytesMax, routes.length);
     const partBudgets = ByteBudget.divide(partBytesMax, routes.length);
@@ -282,27 +285,44 @@ export class Daemon {
 }
 
 /** Makes every folder's routes known to the journal and connects their destinations. */
-function openRoutes(config: Config, journal: Journal): { routes: Route[]; close: () => void } {
+function openRoutes(config: Config, journal: Journal, log: Logger): { routes: Route[]; close: () => void } {
   const clients = new Map(
     [...config.destinations].map(([name, destination]) => [name, connect(destination)]),
   );
-  const endpoints = new Map([...config.destinations.keys()].map((name) => [name, new Endpoint(name)]));
+  const endpoints = new Map<string, Endpoint>();
   const routes = config.folders.flatMap((folder) =>
     folder.to.map((to) => {
       const destination = config.destinations.get(to.destination)!;
       const row = journal.registerRoute(routeIdentity(folder, to, destination));
-      return makeRoute(
-        folder,
-        to,
-        destination,
-        row,
-        endpoints.get(destination.name)!,
-        new S3Destination(destination, clients.get(destination.name)!, customerKeys(folder.rules)),
-      );
+      const endpoint =
+        endpoints.get(destination.name) ?? openEndpoint(destination, row.destinationId, journal, log);
+      endpoints.set(destination.name, endpoint);
+      const meter = new Meter(() => endpoint.requestBudget?.spend(Date.now()));
+      const client = clients.get(destination.name)!;
+      const s3 = new S3Destination(destination, client, customerKeys(folder.rules), meter);
+      return makeRoute(folder, to, destination, row, endpoint, s3);
     }),
   );
   shareKeys(routes, config, journal);
   return { routes, close: () => clients.forEach((client) => client.destroy()) };
+}
+
+/** Its budget of requests goes on where the journal says that it was. */
+function openEndpoint(
+  { name, requestsPerDay }: DestinationConfig,
+  destinationId: number,
+  journal: Journal,
+  log: Logger,
+): Endpoint {
+  if (requestsPerDay === undefined) return new Endpoint(name);
+  const nowMs = Date.now();
+  const tell = (used: number) =>
+    log.warn(
+      { destination: name, used, requestsPerDay },
+      "the day's budget of requests nears its end: what is left is spread until 00:00 UTC",
+    );
+  const usedToday = journal.usages.requestsTo(destinationId, dayOf(nowMs));
+  return new Endpoint(name, new RequestBudget(requestsPerDay, usedToday, nowMs, tell));
 }
 
 /** Makes routes to one bucket known to each other. */

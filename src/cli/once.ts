@@ -109,7 +109,9 @@ function problemsText(status: Status): string {
     .filter(
       (folder) =>
         folder.reasons.length > 0 ||
-        folder.routes.some((route) => route.trouble !== undefined || route.problems.length > 0),
+        folder.routes.some(
+          (route) => route.trouble !== undefined || route.budget?.slowed || route.problems.length > 0,
+        ),
     )
     .map((folder) => (folder.state === 'starting' ? { ...folder, state: 'stopped' as const } : folder));
   return statusText({ ...status, folders }).replace(/^.*\n\n/, '');

@@ -9,12 +9,13 @@ import {
   type FolderStatus,
   type RouteStatus,
   type Status,
+  type UsageStatus,
 } from '../observe/status.ts';
 import { version } from '../version.ts';
 import { readConfig } from './config.ts';
 import { exitCodes, type ExitCode } from './exit.ts';
 import type { VerbOptions } from './verb.ts';
-import { countText, durationText, nameText, plural, table } from './text.ts';
+import { bytesText, countText, durationText, moneyText, nameText, plural, table } from './text.ts';
 
 export async function run(options: VerbOptions): Promise<ExitCode> {
   const config = readConfig(options.config, { secrets: 'left-out' });
@@ -69,7 +70,7 @@ function folderText(folder: FolderStatus): string {
       ]),
     ),
   );
-  for (const route of folder.routes) lines.push(...problemLines(route));
+  for (const route of folder.routes) lines.push(...usageLines(route), ...problemLines(route));
   return lines.join('');
 }
 
@@ -77,6 +78,22 @@ function stateText(folder: FolderStatus): string {
   if (folder.state === 'stopped')
     return folder.lastScan ? `last scanned ${ageText(folder.lastScan)} ago` : 'never scanned';
   return folder.state === 'ok' ? 'watching' : folder.state;
+}
+
+function usageLines({ usage, budget }: RouteStatus): string[] {
+  if (usage.month.bytes + requestCount(usage.month) === 0) return [];
+  const of = budget ? ` (${countText(budget.used)} of ${countText(budget.requestsPerDay)} a day)` : '';
+  const prices = usage.prices === undefined ? '' : ` (requests only, list prices of ${usage.prices})`;
+  return [`    today ${usageText(usage.today)}${of}, this month ${usageText(usage.month)}${prices}\n`];
+}
+
+function usageText(usage: UsageStatus): string {
+  const cost = usage.cost === undefined ? '' : ` for about ${moneyText(usage.cost)}`;
+  return `${plural(requestCount(usage), 'request')}, ${bytesText(usage.bytes)}${cost}`;
+}
+
+function requestCount({ requests }: UsageStatus): number {
+  return Object.values(requests).reduce((sum, count) => sum + count, 0);
 }
 
 function troubleCounts(route: RouteStatus): string {
@@ -97,6 +114,12 @@ function problemLines(route: RouteStatus): string[] {
   if (route.trouble) {
     const next = route.nextTry === undefined ? '' : `, next try in ${durationText(msUntil(route.nextTry))}`;
     lines.push(`  ! ${route.trouble.message} (for ${ageText(route.trouble.since)}${next})\n`);
+  }
+  if (route.budget?.slowed) {
+    const { used, requestsPerDay } = route.budget;
+    lines.push(
+      `  ! ${countText(used)} of the ${countText(requestsPerDay)} requests of today are used: what is left is spread until 00:00 UTC\n`,
+    );
   }
   for (const { path, state, code, message } of route.problems) {
     lines.push(`  ! ${nameText(path)}: ${state}, ${code}: ${nameText(message)}\n`);

@@ -15,6 +15,11 @@ export function countText(count: number): string {
   return count.toLocaleString('en');
 }
 
+/** `$0.02`; less than a cent is said so. */
+export function moneyText(usd: number): string {
+  return usd > 0 && usd < 0.01 ? 'less than $0.01' : `$${usd.toFixed(2)}`;
+}
+
 /** `3 files`, `1 file`. */
 export function plural(count: number, one: string): string {
   return `${countText(count)} ${one}${count === 1 ? '' : 's'}`;

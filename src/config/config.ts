@@ -61,6 +61,8 @@ export interface DestinationConfig {
   readonly caFile?: string;
   /** What is computed over a body and sent for S3 to verify and store. */
   readonly checksum: (typeof checksumsSent)[number];
+  /** Requests that it may get in a UTC day. Absent: any number. */
+  readonly requestsPerDay?: number;
   /** Run a policy that the store cannot enforce by looking first: a race may then replace another's object. */
   readonly unsafeEmulation: boolean;
 }

@@ -120,6 +120,7 @@ function effectiveDestination(name: string, input: DestinationInput, place: Surr
     fips: input.fips,
     caFile: input['ca-file'] === undefined ? undefined : resolve(place.directory, input['ca-file']),
     checksum: input.checksum,
+    requestsPerDay: input['requests-per-day'],
     unsafeEmulation: input['unsafe-emulation'],
   });
 }

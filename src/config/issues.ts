@@ -75,6 +75,7 @@ const kinds: Readonly<Record<string, string>> = {
   string: 'a text',
   array: 'a list',
   boolean: 'true or false',
+  number: 'a number',
 };
 
 function hint(expected: string, input: unknown): string {

@@ -173,6 +173,14 @@ export const destinationSchema = z.strictObject({
     .describe(
       'Checksum that is sent with every upload for S3 to verify and store. none: for stores that refuse it.',
     ),
+  'requests-per-day': z
+    .number()
+    .int('is not a whole number')
+    .min(100, 'is less than 100, and a first look at a store takes a dozen')
+    .optional()
+    .describe(
+      'Budget of requests for a UTC day. When four fifths of it are used, the rest is spread over what is left of the day; nothing is dropped. Default: no limit.',
+    ),
   'unsafe-emulation': flag(
     'Run a policy that the store cannot enforce by looking first: a file may then replace what somebody else wrote in between.',
   ),

@@ -18,3 +18,21 @@ const dayMs = 86_400_000;
 export function dayOf(ms: number): Day {
   return Math.floor(ms / dayMs);
 }
+
+export function beginOf(day: Day): number {
+  return day * dayMs;
+}
+
+/** The first day of the month that a day is in. */
+export function firstOfMonth(day: Day): Day {
+  const date = new Date(beginOf(day));
+  return dayOf(Date.UTC(date.getUTCFullYear(), date.getUTCMonth(), 1));
+}
+
+/** The part of a day's budget of requests that is spent as it comes. */
+const freeShare = 0.8;
+
+/** True when what is left of a day's budget is spread over what is left of the day. */
+export function nearsEnd(perDay: number, used: number): boolean {
+  return used >= perDay * freeShare;
+}

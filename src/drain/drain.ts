@@ -174,7 +174,16 @@ export class Drain {
 
   get #pausedUntilMs(): number {
     const { endpoint } = this.route;
-    return Math.max(this.#trouble.current?.nextTryMs ?? 0, endpoint.trouble.current?.nextTryMs ?? 0);
+    return Math.max(
+      this.#trouble.current?.nextTryMs ?? 0,
+      endpoint.trouble.current?.nextTryMs ?? 0,
+      endpoint.requestBudget?.nextStartMs(Date.now()) ?? 0,
+    );
+  }
+
+  /** The day's budget of requests nears its end. */
+  get #isSlowed(): boolean {
+    return this.route.endpoint.requestBudget?.slowed(Date.now()) ?? false;
   }
 
   get #inTrouble(): boolean {
@@ -199,7 +208,7 @@ export class Drain {
 
   /** How many more changes may be claimed: twice of what may be in flight, so that a free place never waits for a transaction. */
   get #room(): number {
-    const capacity = this.#inTrouble ? 1 : 2 * this.route.endpoint.concurrency.limit;
+    const capacity = this.#inTrouble || this.#isSlowed ? 1 : 2 * this.route.endpoint.concurrency.limit;
     return capacity - this.#queue.length - this.#inFlight.size;
   }
 
@@ -245,10 +254,10 @@ export class Drain {
   #start(): void {
     const { endpoint, routeId } = this.route;
     while (this.#queue.length > 0 && this.#mayStart && !this.#stopping) {
-      const probing =
+      const oneByOne =
         (this.#trouble.current && this.#inFlight.size > 0) ||
-        (endpoint.trouble.current && endpoint.inFlight > 0);
-      if (probing || !endpoint.hasPlaceFor(routeId)) {
+        ((endpoint.trouble.current || this.#isSlowed) && endpoint.inFlight > 0);
+      if (oneByOne || !endpoint.hasPlaceFor(routeId)) {
         endpoint.onRelease(() => this.#wake());
         return;
       }
@@ -371,7 +380,7 @@ export class Drain {
   /** For `once`: everything is done, or what is left will not be mended by waiting. */
   get #finished(): boolean {
     if (!this.#finishing || !this.#isIdle) return false;
-    if (this.#halted || this.#refused !== undefined) return true;
+    if (this.#halted || this.#refused !== undefined || this.#isSlowed) return true;
     if (this.#options.journal.nextReadyAtMs(this.route.routeId, onceTriesMax) === Infinity) return true;
     const trouble = this.#trouble.current ?? this.route.endpoint.trouble.current;
     return trouble !== undefined && (!isTemporary(trouble.failure.class) || trouble.tries >= onceTriesMax);

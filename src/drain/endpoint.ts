@@ -1,9 +1,10 @@
-// What the routes to one destination share: how much it takes at once, and whether anybody answers there. Another
+// What the routes to one destination share: how much it takes at once and in a day, and whether anybody answers there. Another
 // destination may be at the same address and still be another thing: S3 throttles by bucket and prefix, and a wrong
 // certificate, a firewall or a name that does not resolve may concern one of them only.
 import { backoffMs } from '../core/schedule.ts';
 import type { Failure } from '../core/failure.ts';
 import { Concurrency } from '../transfer/limits.ts';
+import type { RequestBudget } from './request-budget.ts';
 
 /**
  * Something is wrong that concerns more than one change. While it lasts one change at a time tries again, at growing
@@ -47,12 +48,15 @@ export class Endpoint {
   readonly name: string;
   readonly concurrency = new Concurrency();
   readonly trouble = new Trouble();
+  /** Undefined: it may get any number of requests. */
+  readonly requestBudget: RequestBudget | undefined;
   /** Requests under way, by route. */
   readonly #inFlight = new Map<number, number>();
   readonly #waiting = new Set<() => void>();
 
-  constructor(name: string) {
+  constructor(name: string, requestBudget?: RequestBudget) {
     this.name = name;
+    this.requestBudget = requestBudget;
   }
 
   /** Announces a route, which has its share of the places from then on. */

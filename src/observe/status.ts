@@ -1,8 +1,16 @@
 // Status: what is in S3 and what is not, since when and why. Read from the journal, completed by a running daemon with
 // what only it knows.
-import type { Config, FolderConfig, RouteConfig, RouteIdentity } from '../config/config.ts';
+import type {
+  Config,
+  DestinationConfig,
+  FolderConfig,
+  RouteConfig,
+  RouteIdentity,
+} from '../config/config.ts';
 import { isTemporary } from '../core/failure.ts';
-import type { Journal, RouteTrouble } from '../journal/journal.ts';
+import { costOfRequests, priceList, pricedRegion } from '../core/prices.ts';
+import { dayOf, firstOfMonth, nearsEnd, type Usage } from '../core/usage.ts';
+import type { Journal, RouteRow, RouteTrouble } from '../journal/journal.ts';
 
 /** A path that is not in S3 as it is here. */
 interface ProblemPath {
@@ -33,9 +41,33 @@ export interface RouteStatus {
     | undefined;
   /** When a route in trouble is tried again. */
   readonly nextTry: string | undefined;
+  readonly usage: {
+    readonly today: UsageStatus;
+    readonly month: UsageStatus;
+    /** Whose prices the costs are estimated by. Undefined: what the store charges is not known. */
+    readonly prices: string | undefined;
+  };
+  /** Of the destination, for all folders that go there. Undefined: no limit. */
+  readonly budget: BudgetStatus | undefined;
   /** Paths that are being handled right now. */
   readonly sending: readonly string[];
   readonly problems: readonly ProblemPath[];
+}
+
+/** What was asked for, by UTC day or month. */
+export interface UsageStatus {
+  readonly requests: Readonly<Record<string, number>>;
+  /** Of content that was sent. */
+  readonly bytes: number;
+  /** Of the requests, in USD; storage and transfer come on top. */
+  readonly cost: number | undefined;
+}
+
+interface BudgetStatus {
+  readonly requestsPerDay: number;
+  readonly used: number;
+  /** The rest is spread over what is left of the day. */
+  readonly slowed: boolean;
 }
 
 export interface FolderStatus {
@@ -107,7 +139,10 @@ export function readStatus(
         lastScan: scannedAtMs === undefined ? undefined : isoTime(scannedAtMs),
         routes: rows.map(({ route, row }) =>
           row
-            ? routeStatus(journal, route, row.routeId, nowMs, live?.routes.get(row.routeId))
+            ? {
+                ...routeStatus(journal, route, row.routeId, nowMs, live?.routes.get(row.routeId)),
+                ...usageStatus(journal, config.destinations.get(route.destination)!, row, nowMs),
+              }
             : emptyRoute(route),
         ),
       };
@@ -131,7 +166,7 @@ function routeStatus(
   routeId: number,
   nowMs: number,
   live: { readonly inFlight: readonly string[]; readonly nextTryMs: number | undefined } | undefined,
-): RouteStatus {
+): Omit<RouteStatus, 'usage' | 'budget'> {
   const counts = journal.counts(routeId);
   const succeededAtMs = journal.succeededAtMs(routeId);
   return {
@@ -166,6 +201,40 @@ function routeStatus(
   };
 }
 
+function usageStatus(
+  journal: Journal,
+  { endpoint, region, requestsPerDay }: DestinationConfig,
+  { routeId, destinationId }: RouteRow,
+  nowMs: number,
+): Pick<RouteStatus, 'usage' | 'budget'> {
+  const today = dayOf(nowMs);
+  const sum = (usages: readonly Usage[]): UsageStatus => ({
+    requests: requestsByOperation(usages),
+    bytes: usages.reduce((total, { bytes }) => total + bytes, 0),
+    cost: endpoint === undefined ? costOfRequests(usages, region) : undefined,
+  });
+  const used = journal.usages.requestsTo(destinationId, today);
+  return {
+    usage: {
+      today: sum(journal.usages.since(routeId, today)),
+      month: sum(journal.usages.since(routeId, firstOfMonth(today))),
+      prices: endpoint === undefined ? `${pricedRegion(region)}, ${priceList.date}` : undefined,
+    },
+    budget:
+      requestsPerDay === undefined
+        ? undefined
+        : { requestsPerDay, used, slowed: nearsEnd(requestsPerDay, used) },
+  };
+}
+
+function requestsByOperation(usages: readonly Usage[]): Record<string, number> {
+  const sums: Record<string, number> = {};
+  for (const { operation, requests } of usages) sums[operation] = (sums[operation] ?? 0) + requests;
+  return sums;
+}
+
+const nothingUsed: UsageStatus = { requests: {}, bytes: 0, cost: undefined };
+
 function emptyRoute({ destination, policy }: RouteConfig): RouteStatus {
   return {
     destination,
@@ -182,6 +251,8 @@ function emptyRoute({ destination, policy }: RouteConfig): RouteStatus {
     lastSuccess: undefined,
     trouble: undefined,
     nextTry: undefined,
+    usage: { today: nothingUsed, month: nothingUsed, prices: undefined },
+    budget: undefined,
     sending: [],
     problems: [],
   };
@@ -202,6 +273,7 @@ export function exitCodeOf(status: Status): 0 | 1 | 5 | 75 {
   if (routes.some((route) => route.trouble && !route.trouble.temporary)) return 1;
   if (routes.some((route) => route.conflicts + route.held > 0)) return 5;
   if (routes.some((route) => route.trouble || route.retrying > 0)) return 75;
+  if (routes.some((route) => route.budget?.slowed && route.pending > 0)) return 75;
   return 0;
 }
 

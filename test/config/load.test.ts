@@ -60,13 +60,25 @@ describe('a bad config is refused at its place, with what to do', () => {
       'a key that resembles nothing',
       { destination: 'colour: red' },
       [
-        '6:5: destinations.backup.colour: unknown key; known are bucket, prefix, region, endpoint, path-style, credentials, profile, role-arn, external-id, expected-bucket-owner, request-payer, accelerate, dualstack, fips, ca-file, checksum, unsafe-emulation',
+        '6:5: destinations.backup.colour: unknown key; known are bucket, prefix, region, endpoint, path-style, credentials, profile, role-arn, external-id, expected-bucket-owner, request-payer, accelerate, dualstack, fips, ca-file, checksum, requests-per-day, unsafe-emulation',
       ],
     ],
     [
       'a misspelt key at the top',
       { top: 'fodlers: {}' },
       ['10:1: fodlers: unknown key; did you mean "folders"?'],
+    ],
+    [
+      'a budget that is no whole number',
+      { destination: 'requests-per-day: 1e3.5' },
+      ['6:23: destinations.backup.requests-per-day: "1e3.5" must be a number'],
+    ],
+    [
+      'a budget that nothing can be done with',
+      { destination: 'requests-per-day: 99' },
+      [
+        '6:23: destinations.backup.requests-per-day: 99 is less than 100, and a first look at a store takes a dozen',
+      ],
     ],
     [
       'a planned key',

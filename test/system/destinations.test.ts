@@ -1,7 +1,8 @@
 // Several destinations for one folder: what goes where, with whose rights, and that nothing else is asked for.
 import fs from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { noLocalServer, startStore, workspace } from './harness.ts';
+import type { RouteStatus } from '../../src/observe/status.ts';
+import { noLocalServer, startStore, until, workspace } from './harness.ts';
 
 /** settle 200ms + 3 s. */
 const convergeMs = 3_200;
@@ -95,6 +96,58 @@ describe.skipIf(noLocalServer)('with two destinations', () => {
     await home.once();
     expect(String(await one.get('a'))).toBe('second');
     expect(String(await two.get('a'))).toBe('first');
+  });
+});
+
+describe.skipIf(noLocalServer)('what was asked for', () => {
+  test('is told by status for each destination, as the store counted it, over a restart', async () => {
+    const { home, one, two } = await twoAccounts({ match: 'project-x/**' });
+    home.write('project-x/plan.txt', 'X');
+    home.write('notes.txt', 'n');
+    await home.once();
+    const daemon = await home.start();
+    home.write('project-x/more.txt', 'more');
+    await home.awaitEqual(convergeMs, { store: one });
+    await daemon.stop();
+
+    const [toOne, toTwo] = (await home.status()).folders[0]!.routes;
+    expect(toOne!.usage.today.requests).toEqual(one.counts);
+    expect(toTwo!.usage.month.requests).toEqual(two.counts);
+    expect(toTwo!.usage.today.bytes).toBe('X'.length + 'more'.length);
+    // What an S3-compatible store charges, nobody knows.
+    expect(toTwo!.usage.today).not.toHaveProperty('cost');
+    expect(toTwo!.usage).not.toHaveProperty('prices');
+    expect((await home.s3syncd('status')).stdout).toMatch(
+      /\n {4}today 4 requests, \d+ B, this month 4 requests, \d+ B\n/,
+    );
+  });
+
+  test('slows down when the budget of the day nears its end, says so once, and drops nothing', async () => {
+    const store = await startStore();
+    const home = workspace(store, { destination: { 'requests-per-day': 100 } });
+    for (let number = 0; number < 150; number++) home.write(`${number}`, `file ${number}`);
+
+    const daemon = await home.start();
+    const { used, requestsPerDay } = await daemon.logged(/budget of requests nears its end/);
+    expect([used, requestsPerDay]).toEqual([80, 100]);
+    await until(async () => (await home.status()).folders[0]!.routes[0]!.inFlight === 0, 20_000);
+    const { code, stdout } = await home.s3syncd('status');
+    expect(stdout).toMatch(
+      /! \d+ of the 100 requests of today are used: what is left is spread until 00:00 UTC/,
+    );
+    expect(code).toBe(75);
+    await daemon.stop();
+    // The requests that were under way at the same time end, and no more begin.
+    expect(store.requests.length).toBeLessThan(80 + 32);
+    expect(daemon.log.filter(({ msg }) => msg.includes('budget'))).toHaveLength(1);
+
+    const again = await home.s3syncd('once');
+    expect(again.code).toBe(75);
+    expect(again.stderr).toMatch(/requests of today are used/);
+    const [{ budget, settled, pending, usage }] = (await home.status()).folders[0]!.routes as [RouteStatus];
+    expect(budget).toEqual({ requestsPerDay: 100, used: store.requests.length, slowed: true });
+    expect(usage.today.requests).toEqual(store.counts);
+    expect(settled + pending).toBe(150);
   });
 });
 
