@@ -1,12 +1,18 @@
 // What each kind of fault does to a request, before and while its body is read. The kinds that act after the
-// commit are in server.ts.
+// commit are in server.ts, and for other servers in test/fault-proxy.
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Answer } from './call.ts';
 import { s3Error } from './errors.ts';
 import type { Fault } from './faults.ts';
+import { param, type S3Request } from './request.ts';
 import { errorDocument } from './xml.ts';
+
+/** The key by which faults know a request: a listing's is its prefix. */
+export function faultKey(request: S3Request): string {
+  return request.key === '' ? (param(request, 'prefix') ?? '') : request.key;
+}
 
 /** An answer instead of the operation, if a fault wants that. */
 export async function answerInstead(
@@ -38,6 +44,9 @@ export async function answerInstead(
       case 'commit-then-drop':
       case 'commit-then-stall':
       case 'truncate-answer':
+      case 'stall-answer':
+      case 'slow-answer':
+      case 'duplicate':
         break;
     }
   }

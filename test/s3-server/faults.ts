@@ -1,6 +1,6 @@
 // Faults: what a network, a proxy or S3 itself does to a request, on demand. A fault is plain JSON, so that
 // it can be set over the admin endpoint too. It says which requests it is for, which of them it hits, and
-// what happens.
+// what happens. The local server does most of them to itself; test/fault-proxy does them in front of any server.
 import { isOperationName, type OperationName } from './operations.ts';
 
 export const faultKinds = [
@@ -16,14 +16,21 @@ export const faultKinds = [
   'commit-then-drop', // it is done, the connection ends without an answer
   'commit-then-stall', // it is done, and never an answer
   'truncate-answer', // it is done; the connection ends after `afterBytes` of the answer's body
+  'stall-answer', // it is done; the answer stops after `afterBytes` of its body, and the connection stays
+  'slow-answer', // it is done; the answer comes at `bytesPerSecond`
+  'duplicate', // it is done, and at once done again; the answer is the second one
 ] as const;
 export type FaultKind = (typeof faultKinds)[number];
+
+/** What happens between client and server, which the local server does not do to itself. */
+export const wireKinds = ['stall-answer', 'slow-answer', 'duplicate'] as const satisfies FaultKind[];
 
 export interface Fault {
   kind: FaultKind;
 
   operation?: OperationName;
   bucket?: string;
+  /** Of the key; for a listing, of its `prefix`. */
   keyPrefix?: string;
   /** A regular expression. */
   keyPattern?: string;
@@ -47,6 +54,7 @@ export interface Fault {
   location?: string;
   retryAfterSeconds?: number;
   afterBytes?: number;
+  bytesPerSecond?: number;
 }
 
 export interface FaultHandle {
@@ -74,16 +82,20 @@ const required: Partial<Record<FaultKind, readonly (keyof Fault)[]>> = {
   'error-document': ['code'],
   'reset-request': ['afterBytes'],
   'truncate-answer': ['afterBytes'],
+  'stall-answer': ['afterBytes'],
+  'slow-answer': ['bytesPerSecond'],
 };
 
 const matchFields = 'kind operation bucket keyPrefix keyPattern at every probability seed times';
-const effectFields = 'ms offsetSeconds status code message region location retryAfterSeconds afterBytes';
+const effectFields =
+  'ms offsetSeconds status code message region location retryAfterSeconds afterBytes bytesPerSecond';
 const fields: readonly string[] = `${matchFields} ${effectFields}`.split(' ');
 
 // A fault that never hits makes a test pass for the wrong reason.
-function check(fault: Fault): void {
+function check(fault: Fault, elsewhere: readonly FaultKind[]): void {
   if (!faultKinds.includes(fault.kind))
     throw new TypeError(`unknown fault kind ${JSON.stringify(fault.kind)}`);
+  if (elsewhere.includes(fault.kind)) throw new TypeError(`fault ${fault.kind} cannot be done here`);
   const unknown = Object.keys(fault).filter((name) => !fields.includes(name));
   if (unknown.length > 0) throw new TypeError(`unknown fault field ${unknown.join(', ')}`);
   const absent = (required[fault.kind] ?? []).filter((name) => fault[name] === undefined);
@@ -93,12 +105,13 @@ function check(fault: Fault): void {
   }
 }
 
-export function createFaults(): Faults {
+/** @param elsewhere kinds that whoever asks cannot do */
+export function createFaults(elsewhere: readonly FaultKind[]): Faults {
   const active = new Map<number, ActiveFault>();
   let lastId = 0;
   return {
     add(fault) {
-      check(fault);
+      check(fault, elsewhere);
       const id = ++lastId;
       const added = activate(id, fault, () => active.delete(id));
       active.set(id, added);

@@ -20,9 +20,10 @@ import {
   clockOffsetMs,
   endBrokenBody,
   faultAnswer,
+  faultKey,
   untilClosed,
 } from './fault-effects.ts';
-import { createFaults, type Fault, type Faults } from './faults.ts';
+import { createFaults, wireKinds, type Fault, type Faults } from './faults.ts';
 import type { LegacySwitch } from './legacy.ts';
 import { askFor, compilePolicy, type Permission } from './iam.ts';
 import { newLoggedRequest, type LoggedRequest } from './log.ts';
@@ -107,7 +108,7 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
   const now = options.now ?? Date.now;
   const keepRequests = options.keepRequests ?? true;
   const legacy = new Set(options.legacy);
-  const faults = createFaults();
+  const faults = createFaults(wireKinds);
   const credentials = new Map(
     [{ accessKey, secretKey }, ...(options.credentials ?? [])].map((credential) => [
       credential.accessKey,
@@ -172,7 +173,7 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
     Object.assign(logged, { bucket: request.bucket, key: request.key });
     if (isLogged) logged.query = Object.fromEntries(request.query);
     const name = findOperation(request);
-    exchange.struck = faults.match(name, request.bucket, request.key);
+    exchange.struck = faults.match(name, request.bucket, faultKey(request));
     logged.operation = name;
     logged.faults = exchange.struck.map(({ kind }) => kind);
     arrived(logged);
