@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
-// Two projects: `unit` needs no build and no other process and takes seconds; `system` drives the built
-// dist/main.js as a child process against a real HTTP S3 server.
+// `unit` needs no build and no other process and takes seconds; `system` drives the built dist/main.js as a child process
+// against a real HTTP S3 server; `soak` does so for minutes, and is not part of `npm test`.
 export default defineConfig({
   test: {
     root: new URL('..', import.meta.url).pathname,
@@ -10,7 +10,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/system/**'],
+          exclude: ['test/system/**', 'test/soak/**'],
         },
       },
       {
@@ -21,6 +21,14 @@ export default defineConfig({
           fileParallelism: false,
           testTimeout: 120_000,
           hookTimeout: 60_000,
+        },
+      },
+      {
+        test: {
+          name: 'soak',
+          include: ['test/soak/**/*.test.ts'],
+          fileParallelism: false,
+          testTimeout: 600_000,
         },
       },
     ],

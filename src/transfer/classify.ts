@@ -77,10 +77,15 @@ const classByCode: Readonly<Record<string, FailureClass>> = {
   OperationAborted: 'transient',
 };
 
-function classOf(code: string, status: number | undefined): FailureClass {
+/** The answer began and never ended: its status is there, and what S3 meant by it is not. */
+function wasCutOff({ name, code }: SdkError): boolean {
+  return name === 'TimeoutError' || code !== undefined;
+}
+
+function classOf(error: SdkError, code: string, status: number | undefined): FailureClass {
   const known = classByCode[code];
   if (known) return known;
-  if (status === undefined) return 'transient';
+  if (status === undefined || wasCutOff(error)) return 'transient';
   if (status === 503 || status === 429) return 'throttled';
   if (status >= 500 && status !== 501) return 'transient';
   if (status === 401 || status === 403) return 'denied';
@@ -118,14 +123,13 @@ const advice: Readonly<Record<string, string>> = {
 export function classify(error: unknown, subject: RequestSubject): Failure {
   const code = codeOf(error);
   const status = statusOf(error);
-  const failureClass = classOf(code, status);
+  const failureClass = classOf(error as SdkError, code, status);
   const wholeRoute = failureClass === 'refused' || failureClass === 'unreachable' || subject.key === '';
   const where = wholeRoute
     ? `bucket ${subject.bucket} at ${subject.endpoint}`
     : `${subject.bucket}/${subject.key}`;
-  // The answer to a HEAD has no body, and so no code either.
-  const nameless = subject.operation === 'HeadObject' && status === 400 ? 'HeadObject400' : code;
-  const detail = advice[nameless] ?? (error as SdkError).message ?? '';
+  const isUnnamed = subject.operation === 'HeadObject' && status === 400 && !(code in classByCode);
+  const detail = advice[isUnnamed ? 'HeadObject400' : code] ?? (error as SdkError).message ?? '';
   return new Failure(
     `destination "${subject.destination}": ${subject.operation} to ${where} failed: ${code}` +
       `${status === undefined ? '' : ` (HTTP ${status})`}${detail === '' || detail === code ? '' : `: ${detail}`}`,

@@ -12,14 +12,9 @@ import type { PutObjectCommandInput, S3Client } from '@aws-sdk/client-s3';
 import { SignatureV4 } from '@smithy/signature-v4';
 import { describeHeaders } from './describe.ts';
 import type { WriteResult } from './destination.ts';
+import { deadlineMs, type Timing } from './timing.ts';
 
 export type Agents = Readonly<{ 'http:': http.Agent; 'https:': https.Agent }>;
-
-/** A silent peer is given up after this; the SDK has no time limit of its own. */
-export const socketTimeoutMs = 60_000;
-
-/** A host that takes no connection is given up after this. */
-export const connectTimeoutMs = 5_000;
 
 /** `handed-back`: to be sent by the SDK; the request may have been carried out all the same. */
 export type LeanAnswer = WriteResult | 'handed-back';
@@ -46,8 +41,8 @@ interface SentRequest {
 
 const installed = new WeakMap<S3Client, LeanPut>();
 
-export function installLeanPut(client: S3Client, agents: Agents): void {
-  const lean = new LeanPut(client, agents);
+export function installLeanPut(client: S3Client, agents: Agents, timing: Timing): void {
+  const lean = new LeanPut(client, agents, timing);
   installed.set(client, lean);
   client.middlewareStack.add(
     (next, context) => async (args) => {
@@ -70,11 +65,13 @@ const accountHeaders = ['user-agent', 'x-amz-expected-bucket-owner', 'x-amz-requ
 export class LeanPut {
   readonly #client: S3Client;
   readonly #agents: Agents;
+  readonly #timing: Timing;
   #route: Route | undefined;
 
-  constructor(client: S3Client, agents: Agents) {
+  constructor(client: S3Client, agents: Agents, timing: Timing) {
     this.#client = client;
     this.#agents = agents;
+    this.#timing = timing;
   }
 
   /** Takes the way of a PutObject that the SDK sent and S3 took, if it is a plain one. */
@@ -154,11 +151,14 @@ export class LeanPut {
     return new Promise((resolve, reject) => {
       const { request: send } = protocol === 'https:' ? https : http;
       const request = send({ method: 'PUT', hostname, port, path, headers, agent: this.#agents[protocol] });
-      request.setTimeout(socketTimeoutMs, () => request.destroy(new Error('no answer in time')));
+      const late = () => request.destroy(new Error('no answer in time'));
+      request.setTimeout(this.#timing.silenceMs, late);
+      const deadline = setTimeout(late, deadlineMs(this.#timing, bytes.length));
+      request.once('close', () => clearTimeout(deadline));
       request.once('socket', (socket) => {
         if (!socket.connecting) return;
         const giveUp = () => request.destroy(new Error('no connection in time'));
-        const timer = setTimeout(giveUp, connectTimeoutMs);
+        const timer = setTimeout(giveUp, this.#timing.connectMs);
         socket.once('connect', () => clearTimeout(timer)).once('close', () => clearTimeout(timer));
       });
       request.once('error', reject);

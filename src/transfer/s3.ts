@@ -12,6 +12,7 @@ import {
   CreateMultipartUploadCommand,
   DeleteObjectCommand,
   GetBucketOwnershipControlsCommand,
+  GetObjectCommand,
   GetObjectLockConfigurationCommand,
   HeadObjectCommand,
   ListMultipartUploadsCommand,
@@ -54,21 +55,27 @@ import type {
 } from './destination.ts';
 import { classify, codeOf, statusOf } from './classify.ts';
 import { copySourceKeyInput, customerKeyInput, describe } from './describe.ts';
-import { installLeanPut, leanPutOf, connectTimeoutMs, socketTimeoutMs, type Agents } from './lean-put.ts';
+import { installLeanPut, leanPutOf, type Agents } from './lean-put.ts';
 import { writeIdFromMetadata, mtimeFromMetadata } from './metadata.ts';
 import { installMeters, Meter, metered } from './meter.ts';
+import { installRenewal } from './renew-credentials.ts';
+import { deadlineMs, patient, type Timing } from './timing.ts';
 
 interface Answer {
-  readonly $metadata: { readonly attempts?: number | undefined };
+  readonly $metadata: {
+    readonly attempts?: number | undefined;
+    readonly httpStatusCode?: number | undefined;
+    readonly requestId?: string | undefined;
+  };
 }
 
 /** In-flight requests are bounded below this, so no request ever waits inside the agent. */
 const socketsMax = 272;
 
 /** Opens the connections to a destination, to be shared by its routes; closed with `destroy()`. */
-export function connect(config: DestinationConfig): S3Client {
+export function connect(config: DestinationConfig, timing = patient): S3Client {
   const agents = openAgents(config);
-  const client = new S3Client(clientConfig(config, agents));
+  const client = new S3Client(clientConfig(config, agents, timing));
   if (config.endpoint === undefined || config.endpoint.startsWith('https:')) {
     // TLS protects the transit and our checksum the content: a SHA-256 of every body would cost 0.9 CPU s per GiB.
     client.middlewareStack.add(
@@ -80,9 +87,28 @@ export function connect(config: DestinationConfig): S3Client {
       { step: 'build', name: 'unsignedPayload' },
     );
   }
+  limitAnswers(client, timing);
+  installRenewal(client);
   installMeters(client);
-  installLeanPut(client, agents);
+  installLeanPut(client, agents, timing);
   return client;
+}
+
+/** The SDK's own limit ends with the headers of an answer; a body that trickles would last for ever. */
+function limitAnswers(client: S3Client, { answerMs }: Timing): void {
+  client.middlewareStack.add(
+    (next) => async (args) => {
+      const answered = await next(args);
+      const { body } = answered.response as { body?: unknown };
+      if (body instanceof http.IncomingMessage && !body.complete) {
+        const endless = Object.assign(new Error('the answer does not end'), { name: 'TimeoutError' });
+        const timer = setTimeout(() => body.destroy(endless), answerMs);
+        body.once('close', () => clearTimeout(timer));
+      }
+      return answered;
+    },
+    { step: 'deserialize', priority: 'low', name: 'limitAnswers' },
+  );
 }
 
 /** One pool of connections for the SDK and for lean PUTs. */
@@ -107,6 +133,7 @@ export class S3Destination implements Destination {
     [metered]: Meter;
   };
   readonly #endpoint: string;
+  readonly #timing: Timing;
   /** With which an object can be looked at: the keys of SSE-C in the order to try, then none. */
   readonly #customerKeys: readonly (string | undefined)[];
   /** Some stores drop the tags or the locks of what is not a plain PUT; the probe tells, or else the first such write. */
@@ -120,10 +147,12 @@ export class S3Destination implements Destination {
     client: S3Client,
     customerKeys: readonly string[] = [],
     meter = new Meter(),
+    timing = patient,
   ) {
     this.name = config.name;
     this.#meter = meter;
     this.#client = client;
+    this.#timing = timing;
     this.#customerKeys = [...customerKeys, undefined];
     this.#endpoint = config.endpoint ?? `AWS ${config.region ?? ''}`.trim();
     this.#common = {
@@ -160,11 +189,9 @@ export class S3Destination implements Destination {
     });
     const lean = body.kind === 'bytes' ? await this.#putLean(key, body.bytes, command.input) : undefined;
     if (lean && lean !== 'handed-back') return lean;
-    return this.#write('PutObject', key, () =>
-      body.kind === 'stream'
-        ? this.#client.send(command, { abortSignal: body.abandoned })
-        : this.#client.send(command),
-    );
+    const requestTimeout = deadlineMs(this.#timing, command.input.ContentLength ?? 0);
+    const abort = body.kind === 'stream' ? { abortSignal: body.abandoned } : {};
+    return this.#write('PutObject', key, () => this.#client.send(command, { ...abort, requestTimeout }));
   }
 
   async #putLean(key: string, bytes: Buffer, input: PutObjectCommandInput) {
@@ -198,10 +225,27 @@ export class S3Destination implements Destination {
         if (status === 404 && codeOf(error) !== 'NoSuchBucket') return undefined;
         // 400: it has no key, or needs one. 403: it has another one.
         const isLast = index === this.#customerKeys.length - 1;
+        if (isLast && status === 400) throw await this.#headFailure(key);
         if (isLast || (status !== 400 && status !== 403)) throw this.#failure('HeadObject', key, error);
       }
     }
     assert.fail('the last try returns or throws');
+  }
+
+  /**
+   * The answer to a HEAD has no body, and a 400 no code: an expired token and an object under a key of SSE-C look the
+   * same. The same question as a GET is answered with the code.
+   */
+  async #headFailure(key: string): Promise<Failure> {
+    const command = new GetObjectCommand({ ...this.#common, Key: key, Range: 'bytes=0-0' });
+    try {
+      const { Body } = await this.#client.send(command);
+      await Body?.transformToByteArray();
+    } catch (error) {
+      // 404, and 416 of an empty object, are answers too.
+      if (statusOf(error) !== 404 && statusOf(error) !== 416) return this.#failure('HeadObject', key, error);
+    }
+    return this.#unusable('HeadObject', key, 'status 400, where a GET is answered well');
   }
 
   async *list(prefix: string, signal: AbortSignal): AsyncIterable<readonly ListedKey[]> {
@@ -277,8 +321,9 @@ export class S3Destination implements Destination {
       ...(upload.customerKey !== undefined && customerKeyInput(upload.customerKey)),
       ...checksumInput(checksum),
     });
+    const requestTimeout = deadlineMs(this.#timing, bytes.length);
     const { ETag } = await this.#send('UploadPart', upload.key, () =>
-      this.#client.send(command, { abortSignal: signal }),
+      this.#client.send(command, { abortSignal: signal, requestTimeout }),
     );
     if (!ETag) throw this.#unusable('UploadPart', upload.key, 'no ETag');
     return { partNumber, etag: ETag, ...(checksum && { checksum: checksum.value }) };
@@ -344,10 +389,9 @@ export class S3Destination implements Destination {
       UploadId: upload.uploadId,
     });
     try {
-      await this.#client.send(command);
+      await this.#sendForNothing('AbortMultipartUpload', upload.key, () => this.#client.send(command));
     } catch (error) {
-      if (codeOf(error) === 'NoSuchUpload') return;
-      throw this.#failure('AbortMultipartUpload', upload.key, error);
+      if (!(error instanceof Failure) || error.code !== 'NoSuchUpload') throw error;
     }
   }
 
@@ -384,9 +428,10 @@ export class S3Destination implements Destination {
   async remove(key: string, precondition: Exclude<Precondition, { kind: 'absent' }>): Promise<RemoveResult> {
     const command = new DeleteObjectCommand({ ...this.#common, Key: key, ...this.#condition(precondition) });
     try {
-      await this.#client.send(command);
+      this.#expectS3('DeleteObject', key, await this.#client.send(command));
       return { kind: 'removed' };
     } catch (error) {
+      if (error instanceof Failure) throw error;
       const refusal = refusalOf(error);
       if (!refusal) throw this.#failure('DeleteObject', key, error);
       return { kind: refusal };
@@ -430,7 +475,7 @@ export class S3Destination implements Destination {
       ...this.#version(key, versionId),
       Tagging: { TagSet: Object.entries(tags).map(([Key, Value]) => ({ Key, Value })) },
     });
-    await this.#send('PutObjectTagging', key, () => this.#client.send(command));
+    await this.#sendForNothing('PutObjectTagging', key, () => this.#client.send(command));
   }
 
   async #putLock(key: string, description: ObjectDescription, versionId: string | undefined): Promise<void> {
@@ -442,11 +487,11 @@ export class S3Destination implements Destination {
     } = describe(description, Date.now());
     if (Mode && RetainUntilDate) {
       const command = new PutObjectRetentionCommand({ ...version, Retention: { Mode, RetainUntilDate } });
-      await this.#send('PutObjectRetention', key, () => this.#client.send(command));
+      await this.#sendForNothing('PutObjectRetention', key, () => this.#client.send(command));
     }
     if (Status) {
       const command = new PutObjectLegalHoldCommand({ ...version, LegalHold: { Status } });
-      await this.#send('PutObjectLegalHold', key, () => this.#client.send(command));
+      await this.#sendForNothing('PutObjectLegalHold', key, () => this.#client.send(command));
     }
   }
 
@@ -544,6 +589,17 @@ export class S3Destination implements Destination {
     }
   }
 
+  /** Sends what is answered with no more than that it was done. */
+  async #sendForNothing(operation: string, key: string, send: () => Promise<Answer>): Promise<void> {
+    this.#expectS3(operation, key, await this.#send(operation, key, send));
+  }
+
+  /** A captive portal's page is a 200 as well; it has no number of S3's. */
+  #expectS3(operation: string, key: string, { $metadata }: Answer): void {
+    if ($metadata.httpStatusCode === 204 || $metadata.requestId !== undefined) return;
+    throw this.#unusable(operation, key, 'no request id');
+  }
+
   #failure(operation: string, key: string, error: unknown) {
     return classify(error, {
       operation,
@@ -590,7 +646,7 @@ const silent = {
   error: () => undefined,
 };
 
-function clientConfig(config: DestinationConfig, agents: Agents): S3ClientConfig {
+function clientConfig(config: DestinationConfig, agents: Agents, timing: Timing): S3ClientConfig {
   return {
     ...(config.region && { region: config.region }),
     ...(config.endpoint && { endpoint: config.endpoint }),
@@ -612,9 +668,10 @@ function clientConfig(config: DestinationConfig, agents: Agents): S3ClientConfig
     requestHandler: {
       httpAgent: agents['http:'],
       httpsAgent: agents['https:'],
-      connectionTimeout: connectTimeoutMs,
-      // The SDK has no time limit of its own: a peer that went silent would hang a request for ever.
-      socketTimeout: socketTimeoutMs,
+      connectionTimeout: timing.connectMs,
+      socketTimeout: timing.silenceMs,
+      requestTimeout: timing.answerMs,
+      throwOnRequestTimeout: true,
     },
     expectContinueHeader: false,
   };

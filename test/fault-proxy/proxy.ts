@@ -28,7 +28,7 @@ interface Whole {
 }
 
 /** These say what becomes of the answer; the request is carried out. */
-const afterwards: ReadonlySet<FaultKind> = new Set([
+const afterwards = [
   'commit-then-answer',
   'commit-then-drop',
   'commit-then-stall',
@@ -36,7 +36,13 @@ const afterwards: ReadonlySet<FaultKind> = new Set([
   'stall-answer',
   'slow-answer',
   'duplicate',
-]);
+] as const satisfies FaultKind[];
+
+type LateFault = Fault & { readonly kind: (typeof afterwards)[number] };
+
+function isLate(fault: Fault): fault is LateFault {
+  return (afterwards as readonly FaultKind[]).includes(fault.kind);
+}
 
 /** @param upstream where the server is: `http://host:port` */
 export async function startFaultProxy(upstream: string): Promise<FaultProxy> {
@@ -50,7 +56,7 @@ export async function startFaultProxy(upstream: string): Promise<FaultProxy> {
     const struck = strike(message);
     const instead = await answerInstead(struck, message, closing.signal);
     const broken = struck.find(({ kind }) => kind === 'stall' || kind === 'reset-request');
-    const after = struck.find(({ kind }) => afterwards.has(kind));
+    const after = struck.find(isLate);
     if (instead) answerWhole(response, wholeOf(instead));
     else if (broken) await breakRequest(message, broken);
     else if (after) await answerAfter(message, response, after);
@@ -88,7 +94,7 @@ export async function startFaultProxy(upstream: string): Promise<FaultProxy> {
   async function answerAfter(
     message: IncomingMessage,
     response: ServerResponse,
-    fault: Fault,
+    fault: LateFault,
   ): Promise<void> {
     const body = await buffer(message);
     const ask = async (): Promise<Whole> => {
@@ -116,8 +122,6 @@ export async function startFaultProxy(upstream: string): Promise<FaultProxy> {
         return untilClosed(message.socket);
       case 'slow-answer':
         return answerSlowly(message, first, bytesPerSecond, closing.signal);
-      default:
-        throw new Error(`${fault.kind} does not come afterwards`);
     }
   }
 

@@ -240,3 +240,27 @@ describe('a HEAD', () => {
     expect(await destination.head('a')).toMatchObject({ object: { opaqueEtag: true } });
   });
 });
+
+describe('a page that is not S3‘s is no proof that anything was done', () => {
+  test.each(['html', 'empty'] as const)('%s', async (kind) => {
+    const { bucket, destination } = await open();
+    bucket.server.faults.add({ kind });
+    const upload = { key: 'a', uploadId: 'b' };
+    const failure = { class: 'transient', code: 'UnusableAnswer' };
+    await expect(destination.abortUpload(upload)).rejects.toMatchObject(failure);
+    await expect(destination.remove('a', none)).rejects.toMatchObject(failure);
+    await expect(destination.putTags('a', { Kind: 'log' }, undefined)).rejects.toMatchObject(failure);
+  });
+});
+
+test('a HEAD that is refused without a code is asked about once more, as a GET', async () => {
+  const { bucket, destination } = await open();
+  bucket.put('a', '');
+  const fault = { kind: 'answer', status: 400, code: 'RequestTimeout' } as const;
+  bucket.server.faults.add({ ...fault, operation: 'HeadObject' });
+  // It is well by now: not a word about the object, and so nothing that lasts.
+  await expect(destination.head('a')).rejects.toMatchObject({ class: 'transient' });
+  await expect(destination.head('none')).rejects.toMatchObject({ class: 'transient' });
+  bucket.server.faults.add({ kind: 'answer', status: 400, code: 'ExpiredToken', operation: 'GetObject' });
+  await expect(destination.head('a')).rejects.toMatchObject({ class: 'refused', code: 'ExpiredToken' });
+});
