@@ -13,6 +13,7 @@ import {
 import { compileRules, compileTails, customerKeys, makesKeys } from './core/rules.ts';
 import { compileSelector } from './core/selector.ts';
 import { dayOf } from './core/usage.ts';
+import { FolderDeletes } from './drain/deletes.ts';
 import { Drain } from './drain/drain.ts';
 import { Endpoint } from './drain/endpoint.ts';
 import { RequestBudget } from './drain/request-budget.ts';
@@ -26,6 +27,7 @@ import { ByteBudget } from './transfer/limits.ts';
 import { Meter } from './transfer/meter.ts';
 import { describeFile } from './transfer/metadata.ts';
 import { connect, S3Destination } from './transfer/s3.ts';
+import { lookAtRoot } from './watch/root.ts';
 import { Selection } from './watch/selection.ts';
 import { startWatchThread, type WatchThread } from './watch/thread.ts';
 import type { Message } from './watch/messages.ts';
@@ -48,6 +50,7 @@ export interface FolderState {
   halt: string | undefined;
   /** The scan at start has ended. */
   scanned: boolean;
+  readonly deletes: FolderDeletes;
 }
 
 export interface DaemonOptions {
@@ -82,18 +85,30 @@ export class Daemon {
     const budgets = ByteBudget.divide(smallBodyBytesMax, routes.length);
     const partBudgets = ByteBudget.divide(partBytesMax, routes.length);
     const { log, onHandled = () => undefined } = options;
+    this.folders = config.folders.map((folder) => {
+      const { folderId } = routes.find((route) => route.folder === folder)!;
+      const lookAtFolder = () => lookAtRoot(folder.name, folder.path);
+      return {
+        folderId,
+        config: folder,
+        watching: false,
+        degraded: [],
+        halt: undefined,
+        scanned: false,
+        deletes: new FolderDeletes({
+          folder,
+          folderId,
+          journal: this.journal,
+          lookAtRoot: lookAtFolder,
+          log,
+        }),
+      };
+    });
     this.drains = routes.map((route, index) => {
       const [budget, partBudget] = [budgets[index]!, partBudgets[index]!];
-      return new Drain(route, { journal: this.journal, budget, partBudget, log, onHandled });
+      const { deletes } = this.#folder(route.folderId);
+      return new Drain(route, { journal: this.journal, budget, partBudget, deletes, log, onHandled });
     });
-    this.folders = config.folders.map((folder) => ({
-      folderId: routes.find((route) => route.folder === folder)!.folderId,
-      config: folder,
-      watching: false,
-      degraded: [],
-      halt: undefined,
-      scanned: false,
-    }));
     this.#watch = this.#startWatching();
     this.#ended = Promise.all(this.drains.map((drain) => drain.run())).then(() => undefined);
   }
@@ -187,6 +202,7 @@ export class Daemon {
       },
       {
         onObserved: (message) => this.#observe(message),
+        onScanning: ({ folderId }) => void (this.#folder(folderId).deletes.isScanned = false),
         onScanned: (message) => this.#scanned(message),
         onWatching: ({ folderId }) => {
           this.#folder(folderId).watching = true;
@@ -217,6 +233,7 @@ export class Daemon {
     // What failed for good may have been mended in the store: as often as a rescan, for one request each.
     if (folder.scanned) this.#retry(this.#drainsOf(message.folderId));
     folder.scanned = true;
+    folder.deletes.scanned(message);
     this.journal.recordScan(message.folderId, Date.now());
     const { files, directories, durationMs } = message;
     this.#options.log.debug({ folder: folder.config.name, files, directories, durationMs }, 'scanned');
@@ -238,6 +255,7 @@ export class Daemon {
     // Another directory in the root's place is no reason to hold its files back: the watch thread says nothing absent.
     const halted = !ok && state !== 'replaced';
     folder.halt = halted ? message : undefined;
+    folder.deletes.isScanned = false;
     folder.degraded = state === 'replaced' ? [message] : [];
     this.journal.recordHalt(folderId, folder.halt);
     for (const drain of this.#drainsOf(folderId)) {
@@ -371,17 +389,19 @@ export function makeRoute(
     judgement: {
       policy: to.policy,
       compare: to.compare,
+      delete: to.delete,
       preserve: folder.preserve,
       preserveChanges: folder.preserveChanges,
       toleranceMs: clockToleranceMs,
     },
     checksum: destination.checksum,
     describe: (path, file) => describeFile(describe(path, file, Date.now()), file, folder.preserve),
-    needsConditions: to.policy !== 'overwrite',
+    needsConditions: to.policy !== 'overwrite' || to.delete === 'archive',
     unsafeEmulation: destination.unsafeEmulation,
     emulates: false,
     sharing: [],
     keysInFlight: new KeysInFlight(),
+    looksBeforeDelete: false,
     capabilities: undefined,
     learning: undefined,
   };

@@ -5,8 +5,9 @@ import { routeIdentity } from './config/config.ts';
 import { unfitness } from './core/description.ts';
 import { Failure } from './core/failure.ts';
 import type { Observation } from './core/observation.ts';
-import { bytesName, joinPath } from './core/key.ts';
+import { bytesName, directoryOf, joinPath, nameOf } from './core/key.ts';
 import { customerKeys, type DescribedFile } from './core/rules.ts';
+import { areTooMany, pathDoubt, rootDoubt, trackedEnough, type HoldReason } from './core/safety.ts';
 import { makeRoute, shareKeys } from './daemon.ts';
 import { isCopy, mayCopy } from './drain/copy.ts';
 import { Endpoint } from './drain/endpoint.ts';
@@ -18,7 +19,8 @@ import type { Route } from './drain/route.ts';
 import { Journal, journalFile, type ListedObject } from './journal/journal.ts';
 import { nothingKnown, openKnown } from './journal/known.ts';
 import { connect, S3Destination } from './transfer/s3.ts';
-import { lookAtRoot } from './watch/root.ts';
+import { surroundingsOf } from './transfer/open.ts';
+import { lookAtRoot, type RootLook } from './watch/root.ts';
 import { scan } from './watch/scan.ts';
 import { Selection } from './watch/selection.ts';
 
@@ -84,6 +86,7 @@ export async function planConfig(config: Config): Promise<Plan> {
         }
       }
       known.close();
+      for (const route of routes) if (journal) await planDeletes(route, actions, journal, root);
     }
     return { actions, problems };
   } finally {
@@ -153,6 +156,10 @@ async function planPath(
         return { ...planned(route, path, 'copy', action.reason, 0, key), from: action.from };
       case 'describe':
         return planned(route, path, 'meta-updated', action.reason, 0, key);
+      case 'delete': {
+        const what = action.outcome === 'archived' ? 'archive' : 'delete';
+        return planned(route, path, what, action.reason, baseline?.file.size ?? 0, key);
+      }
       case 'settle':
       case 'forget':
         return planned(route, path, action.outcome, action.reason, bytes, key);
@@ -173,6 +180,52 @@ function isTaken(route: Route, path: string, key: string, journal: Journal | und
   if (route.sharing.length === 0) return false;
   const isPlanned = !route.keysInFlight.take(key, { path });
   return isPlanned || (journal !== undefined && occupantOf(route, path, key, journal) !== undefined);
+}
+
+/**
+ * Adds the deletes that wait already, of which no scan tells any more, and says of every one whether it would be held. The
+ * guards are the drain's; what depends on time is left out.
+ */
+async function planDeletes(
+  route: Route,
+  actions: PlannedAction[],
+  journal: Journal,
+  root: Extract<RootLook, { state: 'ok' }>,
+): Promise<void> {
+  const { routeId, folder } = route;
+  const isDelete = (action: PlannedAction) =>
+    isOf(route, action) && (action.action === 'delete' || action.action === 'archive');
+  const known = new Set(actions.filter((action) => isOf(route, action)).map(({ path }) => path));
+  const held = new Map<string, HoldReason>();
+  for (const { path, heldFor } of journal.deletes.list(routeId)) {
+    if (heldFor) held.set(path, heldFor);
+    if (known.has(path)) continue;
+    const action = await planPath(
+      route,
+      { directory: directoryOf(path), name: nameOf(path) },
+      journal,
+      new Map(),
+    );
+    if (action) actions.push(action);
+  }
+  const waiting = actions.filter(isDelete).length;
+  if (waiting === 0) return;
+  const recent = journal.deletes.recent(routeId, Date.now());
+  const tracked = journal.deletes.tracked(routeId, trackedEnough(waiting + recent, folder.maxDelete));
+  const ofFolder =
+    rootDoubt(root, journal.deletes.root(route.folderId)) ??
+    (areTooMany({ recent, waiting, tracked }, folder.maxDelete) ? 'too-many' : undefined);
+  for (const [index, action] of actions.entries()) {
+    if (!isDelete(action)) continue;
+    const surroundings = surroundingsOf(route.root, action.path);
+    const fileDev = journal.baseline(routeId, action.path)?.file.dev ?? 0n;
+    const reason = held.get(action.path) ?? ofFolder ?? pathDoubt({ surroundings, fileDev, root });
+    if (reason) actions[index] = { ...action, action: 'hold', reason };
+  }
+}
+
+function isOf(route: Route, { folder, destination }: PlannedAction): boolean {
+  return folder === route.folder.name && destination === route.destination.name;
 }
 
 /** By what follows the prefix in the keys. */

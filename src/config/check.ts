@@ -40,6 +40,7 @@ export function checkConfig(
     ...checkStateDir(parts),
     ...checkNesting(parts.folders),
     ...checkSharedKeys(document, parts),
+    ...checkArchives(document, parts),
     ...checkUse(document, parts),
   ];
   const at = ({ path, message, part }: Finding) => document.problemAt(path, message, part);
@@ -150,6 +151,7 @@ function* checkPolicies(document: ConfigDocument, folder: FolderConfig): Iterabl
 // A scan of a large folder takes seconds: below a minute the daemon would do little else.
 const rescanWarnMs = 60_000;
 const rescanMinMs = 1_000;
+const graceWarnMs = 1_000;
 
 function* checkTimes(document: ConfigDocument, folder: FolderConfig): Iterable<Finding> {
   const at = (key: string): Path => ['folders', folder.name, key];
@@ -157,6 +159,12 @@ function* checkTimes(document: ConfigDocument, folder: FolderConfig): Iterable<F
     yield problem(
       at(document.valueAt(at('settle')) === undefined ? 'settle-max' : 'settle'),
       `settle, ${formatDuration(folder.settleMs)}, is longer than settle-max, ${formatDuration(folder.settleMaxMs)}; make settle-max the longer one`,
+    );
+  }
+  if (folder.to.some(({ delete: mode }) => mode !== 'keep') && folder.deleteGraceMs < graceWarnMs) {
+    yield warning(
+      at('delete-grace'),
+      'is less than 1s: a program that saves a file by deleting it first may take longer to write it anew; 5s is usual',
     );
   }
   if (folder.rescanMs < rescanMinMs) {
@@ -302,7 +310,7 @@ function* checkSharedKeys(
       const destination = destinations.get(name);
       if (!destination || folder.to.findIndex((route) => route.destination === name) < index) continue;
       const prefix = routePrefix(destination, folder);
-      const place = JSON.stringify([destination.endpoint?.replace(/\/$/, ''), destination.bucket, prefix]);
+      const place = JSON.stringify([storeOf(destination), prefix]);
       const other = first.get(place);
       if (other) {
         yield warning(
@@ -316,6 +324,47 @@ function* checkSharedKeys(
       }
     }
   }
+}
+
+/** An archived object within a prefix that is synced would be taken for a file's; it could be replaced, or pruned. */
+function* checkArchives(document: ConfigDocument, { folders, destinations }: ConfigParts): Iterable<Finding> {
+  const places = folders.flatMap((folder) =>
+    folder.to.flatMap(({ destination: name }) => {
+      const destination = destinations.get(name);
+      return destination
+        ? [{ folder, store: storeOf(destination), prefix: routePrefix(destination, folder) }]
+        : [];
+    }),
+  );
+  for (const folder of folders) {
+    const { archivePrefix } = folder;
+    for (const [index, { delete: mode, destination: name }] of folder.to.entries()) {
+      const destination = destinations.get(name);
+      if (mode !== 'archive' || !destination) continue;
+      const place = places.find(
+        ({ store, prefix }) =>
+          store === storeOf(destination) &&
+          (archivePrefix.startsWith(prefix) || prefix.startsWith(archivePrefix)),
+      );
+      if (!place) continue;
+      const own: Path = [...entryPath(document, folder, index), 'delete'];
+      const at = [['folders', folder.name, 'archive-prefix'], own].find(
+        (path) => document.valueAt(path) !== undefined,
+      );
+      const where = place.prefix === '' ? 'the whole bucket' : JSON.stringify(place.prefix);
+      yield problem(
+        at ?? ['folders', folder.name, 'delete'],
+        `what is archived, to ${JSON.stringify(archivePrefix)} in bucket ${destination.bucket}, would lie where folder ` +
+          `"${place.folder.name}" is synced to, ${where}; ` +
+          (place.prefix === '' ? `give destination "${name}" a prefix` : 'name another archive-prefix'),
+      );
+      break;
+    }
+  }
+}
+
+function storeOf({ endpoint, bucket }: DestinationConfig): string {
+  return JSON.stringify([endpoint?.replace(/\/$/, ''), bucket]);
 }
 
 function* checkUse(document: ConfigDocument, { destinationNames }: ConfigParts): Iterable<Finding> {

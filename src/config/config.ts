@@ -10,6 +10,7 @@ import type {
   SymlinkMode,
 } from '../core/policy.ts';
 import type { Rule } from '../core/rules.ts';
+import type { DeleteLimits } from '../core/safety.ts';
 import type { Selector } from '../core/selector.ts';
 
 export interface Config {
@@ -73,6 +74,12 @@ export interface FolderConfig {
   readonly path: string;
   /** At least one, each destination once. */
   readonly to: readonly RouteConfig[];
+  /** For so long a file must be absent before its object may be deleted. */
+  readonly deleteGraceMs: number;
+  /** More deletes than these are held. */
+  readonly maxDelete: DeleteLimits;
+  /** Of the keys to which `delete: archive` moves objects; templates are filled. */
+  readonly archivePrefix: string;
   readonly settleMs: number;
   readonly settleMaxMs: number;
   readonly rescanMs: number;

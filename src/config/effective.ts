@@ -130,6 +130,11 @@ function effectiveFolder(name: string, input: FolderInput, place: Surroundings):
     name,
     path: resolve(place.directory, input.path),
     to: [input.to].flat().map((entry) => effectiveRoute(entry, input)),
+    deleteGraceMs: milliseconds(input['delete-grace']),
+    maxDelete: input['max-delete'],
+    archivePrefix: fillTemplate(input['archive-prefix'], ['host', 'folder'], (template) =>
+      template === 'host' ? place.host : name,
+    ),
     settleMs: milliseconds(input.settle),
     settleMaxMs: milliseconds(input['settle-max']),
     rescanMs: milliseconds(input.rescan),

@@ -3,7 +3,7 @@ import * as z from 'zod';
 import type { ConfigDocument, Path } from './document.ts';
 import { didYouMean } from './problem.ts';
 import type { Problem } from './problem.ts';
-import { configSchema, plannedKeys } from './schema.ts';
+import { configSchema } from './schema.ts';
 
 type Issue = z.core.$ZodIssue;
 
@@ -48,7 +48,6 @@ function problemsOf(document: ConfigDocument, path: Path, issue: Issue): Problem
 
 function unknownKey(key: string, known: readonly string[]): string {
   if (key === '<<') return 'merge keys are not supported; write the keys out';
-  if (plannedKeys.includes(key)) return 'not supported yet; remove it';
   return `unknown key${didYouMean(key, known) || `; known are ${known.join(', ')}`}`;
 }
 

@@ -9,27 +9,11 @@ import {
   preserveChanges,
   symlinkModes,
 } from '../core/policy.ts';
-import type { DeleteMode } from '../core/policy.ts';
 import { templateProblem } from '../core/template.ts';
 import { checksumsSent, logLevels } from './config.ts';
 import { ruleSchema } from './rule-schema.ts';
 import { selectorSchema } from './selector-schema.ts';
 import { duration, text } from './values.ts';
-
-/** Keys of the contract that this version cannot honour yet: refused by name rather than as a typing error. */
-export const plannedKeys: readonly string[] = ['max-delete'];
-const deleteModesSupported = ['keep'] as const satisfies readonly DeleteMode[];
-const plannedValues = (deleteModes as readonly string[]).filter((mode) => mode !== 'keep');
-
-/** A closed list; values that are planned are refused as such. */
-function oneOf<const Values extends readonly [string, ...string[]]>(values: Values) {
-  return z.enum(values, {
-    error: ({ input }) =>
-      typeof input === 'string' && plannedValues.includes(input)
-        ? `is not supported yet; use ${values.join(' or ')}`
-        : undefined,
-  });
-}
 
 const path = () =>
   text().refine(
@@ -168,7 +152,8 @@ export const destinationSchema = z.strictObject({
   'ca-file': path()
     .optional()
     .describe('PEM file with the certificate authority of a private endpoint; relative to the config file.'),
-  checksum: oneOf(checksumsSent)
+  checksum: z
+    .enum(checksumsSent)
     .default('crc32')
     .describe(
       'Checksum that is sent with every upload for S3 to verify and store. none: for stores that refuse it.',
@@ -194,9 +179,10 @@ const toEntry = [
     when: selectorSchema
       .optional()
       .describe('Which files go there; all that is given must hold. Default: all of the folder.'),
-    policy: oneOf(policies).optional().describe('Policy there. Default: that of the folder.'),
-    compare: oneOf(compares).optional().describe('Comparison there. Default: that of the folder.'),
-    delete: oneOf(deleteModesSupported)
+    policy: z.enum(policies).optional().describe('Policy there. Default: that of the folder.'),
+    compare: z.enum(compares).optional().describe('Comparison there. Default: that of the folder.'),
+    delete: z
+      .enum(deleteModes)
       .optional()
       .describe('What happens there to the object of a deleted file. Default: as in the folder.'),
   }),
@@ -215,19 +201,50 @@ export const folderSchema = z.strictObject({
     .describe(
       'Where to: the name of a destination, or { destination: NAME, when: …, policy: … }, or a list of either.',
     ),
-  policy: oneOf(policies)
+  policy: z
+    .enum(policies)
     .default('overwrite')
     .describe(
       'Who wins when file and object differ. overwrite: the file. skip-existing: the object, whatever it holds. if-unchanged: the file, unless somebody else wrote the object. newer-wins: the newer one.',
     ),
-  compare: oneOf(compares)
+  compare: z
+    .enum(compares)
     .default('content')
     .describe(
       'When a file and an object that was there before count as equal. content: same checksum. size-and-time, size: without reading the file. aws: as aws s3 sync does.',
     ),
-  delete: oneOf(deleteModesSupported)
+  delete: z
+    .enum(deleteModes)
     .default('keep')
-    .describe('What happens to the object of a file that was deleted. keep: nothing.'),
+    .describe(
+      'What happens to the object of a file that was deleted. keep: nothing. propagate: it is deleted. archive: it is moved to archive-prefix.',
+    ),
+  'delete-grace': duration()
+    .default('5s')
+    .describe('How long a file must be gone before its object is deleted; looked at twice, so long apart.'),
+  'max-delete': z
+    .strictObject({
+      count: z
+        .int('is not a whole number')
+        .min(0, 'is less than 0')
+        .default(50)
+        .describe('So many files. 0: every delete is held.'),
+      percent: z
+        .number()
+        .min(0, 'is less than 0')
+        .max(100, 'is more than 100')
+        .default(25)
+        .describe('This part of the files that are synced. 100: no limit.'),
+    })
+    .prefault({})
+    .describe(
+      'More deletes than either within an hour are held, all of them, until `s3syncd deletes approve` or `discard`.',
+    ),
+  'archive-prefix': prefix
+    .default('archive/{host}/{folder}/')
+    .describe(
+      'Where delete: archive moves objects to, in the same bucket; the time is appended to each key. Must not overlap with what a folder syncs to.',
+    ),
   settle: duration().default('1s').describe('How long a file must be quiet before it is uploaded.'),
   'settle-max': duration()
     .default('60s')
@@ -239,18 +256,20 @@ export const folderSchema = z.strictObject({
   include: patterns()
     .default([])
     .describe('Gitignore patterns; when there are any, only files that match one are synced.'),
-  symlinks: oneOf(symlinkModes)
+  symlinks: z
+    .enum(symlinkModes)
     .default('skip')
     .describe(
       'skip: symbolic links are not synced. follow: those that stay within the folder are synced as the file they point to.',
     ),
   preserve: z
-    .array(oneOf(preservable))
+    .array(z.enum(preservable))
     .default([])
     .describe(
       'What of a file is kept in metadata. mtime is always kept when bytes are uploaded; named here, also when it alone changes.',
     ),
-  'preserve-changes': oneOf(preserveChanges)
+  'preserve-changes': z
+    .enum(preserveChanges)
     .default('lazy')
     .describe(
       'When that is written for a file that was only touched or whose mode or owner changed. lazy: with its next upload. eager: at once, by a copy of the object onto itself, which on a versioned bucket is one more version.',
@@ -276,7 +295,7 @@ export const configSchema = z
       ),
     log: z
       .strictObject({
-        level: oneOf(logLevels).default('info').describe('Least important messages to write.'),
+        level: z.enum(logLevels).default('info').describe('Least important messages to write.'),
       })
       .prefault({})
       .describe('What is logged.'),

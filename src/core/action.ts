@@ -47,6 +47,7 @@ const reasons = [
   'identical',
   'times-only',
   'deleted-locally',
+  'not-a-file',
   'never-synced',
   'not-selected',
   'remote-deleted',
@@ -74,6 +75,8 @@ const blockReasons = [
   'socket',
   'device',
   'too-large',
+  'too-large-to-archive',
+  'archive-key-too-long',
   'store-cannot-enforce',
 ] as const;
 export type BlockReason = (typeof blockReasons)[number];
@@ -105,8 +108,15 @@ export type Action =
       readonly reason: Reason;
       readonly owned: boolean;
     }
+  /** The object is deleted, once the guards of `safety.ts` agree; archived first where that is asked for. */
+  | {
+      readonly kind: 'delete';
+      readonly precondition: Exclude<Precondition, { kind: 'absent' }>;
+      readonly outcome: 'deleted' | 'archived';
+      readonly reason: Reason;
+    }
   /** No request, and the baseline is dropped. */
-  | { readonly kind: 'forget'; readonly outcome: 'kept-remote'; readonly reason: Reason }
+  | { readonly kind: 'forget'; readonly outcome: 'kept-remote' | 'deleted'; readonly reason: Reason }
   /** No request and nothing to remember. */
   | { readonly kind: 'drop'; readonly outcome: 'unchanged' | 'vanished'; readonly reason: Reason }
   | { readonly kind: 'conflict'; readonly reason: ConflictReason }

@@ -16,6 +16,8 @@ export interface Capabilities {
   readonly copyIfAbsent: boolean;
   /** CopyObject refuses an `If-Match` that does not hold, and takes one that does. */
   readonly copyIfMatch: boolean;
+  /** DeleteObject honours `If-Match`. `denied`: the credentials may not delete, or not ask for it. */
+  readonly deleteIfMatch: boolean | 'denied';
   /** Stores x-amz-checksum-crc32 and gives it back on HEAD. */
   readonly checksums: boolean;
   /** Keeps x-amz-tagging of CreateMultipartUpload. */

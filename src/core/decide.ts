@@ -8,7 +8,7 @@ import type { Action, Reason, SettledOutcome } from './action.ts';
 import { sameFingerprint, type FileState, type Local } from './file.ts';
 import type { ObjectState, Precondition, Remote } from './object.ts';
 import { isCopyable, kinship, type Origin } from './origin.ts';
-import type { Compare, Policy, Preservable, PreserveChanges } from './policy.ts';
+import type { Compare, DeleteMode, Policy, Preservable, PreserveChanges } from './policy.ts';
 
 /**
  * How the file's content compares: with the object where `remote` is known, else with the baseline.
@@ -38,6 +38,7 @@ export interface Facts {
 export interface Judgement {
   readonly policy: Policy;
   readonly compare: Compare;
+  readonly delete: DeleteMode;
   readonly preserve: readonly Preservable[];
   readonly preserveChanges: PreserveChanges;
   /** How far clocks may differ before a time says anything. */
@@ -55,7 +56,7 @@ export function decide(facts: Facts, judgement: Judgement): Action {
   if (facts.local.kind === 'other' && blockedTypes.has(facts.local.type) && !facts.baseline) {
     return { kind: 'block', reason: facts.local.type as 'fifo' | 'socket' | 'device' };
   }
-  return decideAbsence(facts.baseline);
+  return decideAbsence(facts, judgement);
 }
 
 const blockedTypes: ReadonlySet<string> = new Set(['fifo', 'socket', 'device']);
@@ -70,13 +71,58 @@ function decideUnselected(baseline: Baseline | undefined): Action {
   return settle('kept-remote', 'not-selected', baseline.owned);
 }
 
-/** No regular file stands at the path. Deletes are kept: the object stays, and the baseline says that the file is gone. */
-function decideAbsence(baseline: Baseline | undefined): Action {
+/** No regular file stands at the path. */
+function decideAbsence(facts: Facts, judgement: Judgement): Action {
+  const { baseline, local } = facts;
   if (!baseline) return { kind: 'drop', outcome: 'vanished', reason: 'never-synced' };
   if (baseline.gone) return { kind: 'drop', outcome: 'unchanged', reason: 'identical' };
+  const isDeleted = local.kind === 'absent' || (local.kind === 'other' && local.type === 'directory');
+  if (isDeleted && judgement.delete !== 'keep' && mayDelete(baseline, judgement.policy)) {
+    return decideDelete(facts, baseline, judgement);
+  }
+  const reason = isDeleted ? 'deleted-locally' : 'not-a-file';
   // An object that was only left alone is not ours to remember: should the file return, S3 is asked anew.
-  if (!agreed(baseline)) return { kind: 'forget', outcome: 'kept-remote', reason: 'deleted-locally' };
-  return settle('kept-remote', 'deleted-locally', baseline.owned);
+  if (!agreed(baseline)) return { kind: 'forget', outcome: 'kept-remote', reason };
+  return settle('kept-remote', reason, baseline.owned);
+}
+
+/** What we neither wrote nor took over is nobody's to delete but its owner's; `overwrite` says that the prefix is the folder's. */
+function mayDelete(baseline: Baseline, policy: Policy): boolean {
+  if (policy === 'overwrite') return agreed(baseline);
+  const isKnown = agreed(baseline) || baseline.outcome === 'skipped-existing';
+  return isKnown && baseline.owned && baseline.etag !== undefined;
+}
+
+/** S3's limit for CopyObject (API reference): beyond it a copy takes a multipart upload. */
+const copyBytesMax = 5 * 1024 ** 3;
+
+/** The object of a deleted file: what is deleted is the object that is known, under every policy but `overwrite`. */
+function decideDelete({ remote }: Facts, baseline: Baseline, judgement: Judgement): Action {
+  const reason = 'deleted-locally';
+  if (remote?.kind === 'absent') return { kind: 'forget', outcome: 'deleted', reason: 'remote-deleted' };
+  const object = remote?.object;
+  if (object && object.etag !== baseline.etag) {
+    switch (judgement.policy) {
+      case 'overwrite':
+        break;
+      case 'skip-existing':
+        return settle('kept-remote', 'remote-changed', false);
+      case 'if-unchanged':
+        return { kind: 'conflict', reason: 'remote-changed' };
+      case 'newer-wins':
+        return settle('remote-newer', 'remote-changed', false);
+    }
+  }
+  const etag = object?.etag ?? baseline.etag;
+  if (judgement.delete !== 'archive') {
+    const precondition = judgement.policy === 'overwrite' || etag === undefined ? anything : ifMatch(etag);
+    return { kind: 'delete', precondition, outcome: 'deleted', reason };
+  }
+  // What is deleted is what was archived, under overwrite too.
+  if (etag === undefined) return { kind: 'look', at: 'remote' };
+  if ((object?.size ?? baseline.file.size) > copyBytesMax)
+    return { kind: 'block', reason: 'too-large-to-archive' };
+  return { kind: 'delete', precondition: ifMatch(etag), outcome: 'archived', reason };
 }
 
 type FileFacts = Facts & { readonly file: FileState };
@@ -189,9 +235,7 @@ function modify(known: Pick<Baseline, 'etag' | 'owned'>, policy: Policy, reason:
       return settle('skipped-existing', 'exists', known.owned);
     case 'if-unchanged':
     case 'newer-wins':
-      return known.etag === undefined
-        ? { kind: 'look', at: 'remote' }
-        : upload({ kind: 'etag', etag: known.etag }, reason);
+      return known.etag === undefined ? { kind: 'look', at: 'remote' } : upload(ifMatch(known.etag), reason);
   }
 }
 
@@ -255,24 +299,29 @@ function settleDifference(
         ? settle('skipped-not-newer', 'older', true)
         : upload(anything, reason);
     case 'skip-existing':
-      return settle('skipped-existing', 'exists', known?.owned ?? false);
+      return settle('skipped-existing', 'exists', isOurs(object, known));
     case 'if-unchanged':
       // The object is still the one that we know: nobody else wrote, so the change is ours alone.
       return known?.etag === object.etag
-        ? upload({ kind: 'etag', etag: object.etag }, reason)
+        ? upload(ifMatch(object.etag), reason)
         : { kind: 'conflict', reason: known ? 'remote-changed' : 'foreign' };
     case 'newer-wins':
       switch (relation === 'size' ? compareTimes(facts.file, object, judgement.toleranceMs) : relation) {
         case 'newer':
-          return upload({ kind: 'etag', etag: object.etag }, 'newer');
+          return upload(ifMatch(object.etag), 'newer');
         case 'older':
-          return settle('remote-newer', 'older', known?.owned ?? false);
+          return settle('remote-newer', 'older', isOurs(object, known));
         case 'tie':
           return { kind: 'conflict', reason: 'ambiguous' };
         case 'unknown-object':
           return { kind: 'look', at: 'remote' };
       }
   }
+}
+
+/** Still the object that we wrote or took over. */
+function isOurs(object: ObjectState, known: Baseline | undefined): boolean {
+  return known?.owned === true && known.etag === object.etag;
 }
 
 type Relation = 'same' | 'size' | 'newer' | 'older' | 'tie' | 'unknown-content' | 'unknown-object';
@@ -334,8 +383,12 @@ function compareTimes(file: FileState, object: ObjectState, toleranceMs: number)
   return object.mtimeNs !== undefined && file.mtimeNs < other - tolerance ? 'older' : 'tie';
 }
 
-const anything: Precondition = { kind: 'none' };
+const anything = { kind: 'none' } as const satisfies Precondition;
 const nothing: Precondition = { kind: 'absent' };
+
+function ifMatch(etag: string) {
+  return { kind: 'etag', etag } as const satisfies Precondition;
+}
 
 function upload(precondition: Precondition, reason: Reason): Action {
   return { kind: 'upload', precondition, outcome: 'uploaded', reason };

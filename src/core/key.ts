@@ -26,6 +26,12 @@ export function hasOddSegment(tail: string): boolean {
   return /(^|\/)\.{0,2}(\/|$)/.test(tail);
 }
 
+/** Where an object is archived: no two at one key, for the time is in it; those of one key beside each other, oldest first. */
+export function archiveKeyFor(prefix: string, tail: string, nowMs: number): KeyResult {
+  const time = new Date(nowMs).toISOString().replaceAll(/[-:.]/g, '');
+  return keyFor(prefix, `${tail}.${time}`);
+}
+
 /** Directory part of a path: '' for the folder itself. */
 export function directoryOf(path: string): string {
   const slash = path.lastIndexOf('/');

@@ -15,6 +15,7 @@ import { look } from '../transfer/open.ts';
 import { likelyPartSize, singlePutMax } from '../transfer/part-size.ts';
 import { endUpload, upload, type UploadMemory, type UploadResult } from '../transfer/upload.ts';
 import { copy, isCopy, type Copied, type CopyAction } from './copy.ts';
+import { deleteObject, type DeleteAction, type DeleteResult, type FolderDeletes } from './deletes.ts';
 import { occupantOf, tailIn } from './keys.ts';
 import { firstLook, resolve, type Remembered, type Subject } from './look.ts';
 import type { Route } from './route.ts';
@@ -23,6 +24,7 @@ export interface Tools {
   readonly journal: Journal;
   readonly budget: ByteBudget;
   readonly partBudget: ByteBudget;
+  readonly deletes: FolderDeletes;
   readonly signal: AbortSignal;
   readonly onBytes: (bytes: number) => void;
 }
@@ -37,6 +39,8 @@ export interface Handled {
   readonly bytes: number;
   /** The store answered a request that this change needed. */
   readonly answered?: boolean;
+  /** There is something at the path. */
+  readonly isBack?: boolean;
   /** Concerns the route or its endpoint too. */
   readonly failure?: Failure;
 }
@@ -73,7 +77,8 @@ export async function handle(
       ? excluded
       : await bringInLine(route, claim, { path: claim.path, key }, facts, { ...tools, uploads });
     if (handled.end.kind === 'settled') await uploads.endLeft(route.destination);
-    return withTail(handled, claim.path, tailIn(route, key));
+    const ended = withTail(handled, claim.path, tailIn(route, key));
+    return facts.local.kind === 'file' ? { ...ended, isBack: true } : ended;
   } catch (error) {
     return failed(route, claim, error);
   }
@@ -148,6 +153,12 @@ async function bringInLine(
       facts = { ...facts, ...result.facts };
       continue;
     }
+    if (resolved.action.kind === 'delete') {
+      const deleted = await deleteFile(route, claim, subject, resolved.action, facts, tools);
+      if (!('kind' in deleted)) return deleted;
+      facts = { ...facts, remote: deleted };
+      continue;
+    }
     if (resolved.action.kind !== 'upload') {
       if (resolved.action.reason === 'own-lost-answer') await supplement(route, subject, facts);
       return finish(resolved.action, facts);
@@ -201,6 +212,66 @@ async function bringInLine(
     }
   }
   return retry(claim, 'PreconditionFailed', 'the object kept changing while it was looked at');
+}
+
+/** The file is gone, and its object is to follow. @returns the object where it is not what was decided about */
+async function deleteFile(
+  route: Route,
+  claim: Claim,
+  subject: Subject,
+  action: DeleteAction,
+  { local, remote }: Facts,
+  { deletes, journal }: ClaimTools,
+): Promise<Handled | Remote> {
+  if (subject.key === '') return blocked('key-too-long', local);
+  if (route.selection.excludesNow(route.root.path, subject.path)) return excluded;
+  if (occupantOf(route, subject.path, subject.key, journal) !== undefined) return keptFor('key-collision');
+  const result = await deleteObject(route, claim, subject, action, remote, deletes);
+  switch (result.kind) {
+    case 'removed':
+      return {
+        end: { kind: 'settled', baseline: null, isDelete: true },
+        outcome: action.outcome,
+        reason: action.reason,
+        bytes: 0,
+        answered: true,
+      };
+    case 'looked':
+      return result.remote;
+    case 'busy':
+      return retry(claim, 'ConditionalRequestConflict', 'another write to the key was under way');
+    case 'archive-key-too-long':
+      return blocked('archive-key-too-long', local);
+    case 'stopped':
+      return stopped(route, claim, result.verdict, deletes);
+  }
+}
+
+/** The guards stopped a delete. */
+function stopped(
+  route: Route,
+  claim: Claim,
+  verdict: Extract<DeleteResult, { kind: 'stopped' }>['verdict'],
+  deletes: FolderDeletes,
+): Handled {
+  switch (verdict.kind) {
+    case 'wait': {
+      const end = { kind: 'absent', readyAtMs: verdict.untilMs } as const;
+      return { end, outcome: 'unchanged', reason: 'delete-grace', bytes: 0 };
+    }
+    case 'back':
+      return { ...lookAgain(route, claim, 'it came back'), isBack: true };
+    case 'hold': {
+      const { reason } = verdict;
+      const end = { kind: 'held', reason, message: deletes.hold(route, reason) } as const;
+      return { end, outcome: 'held', reason, bytes: 0 };
+    }
+  }
+}
+
+/** The object is not this path's alone. */
+function keptFor(reason: BlockReason): Handled {
+  return { end: { kind: 'settled', baseline: null }, outcome: 'kept-remote', reason, bytes: 0 };
 }
 
 /** Our upload landed, but perhaps we never got to what follows it where a store forgets tags and locks of multipart uploads. */
@@ -326,7 +397,7 @@ function copied(
 const existsUnseen = { kind: 'settle', outcome: 'skipped-existing', reason: 'exists', owned: false } as const;
 
 /** Actions that take no request themselves. */
-type Requestless = Exclude<Action, { kind: 'upload' | 'copy' | 'describe' | 'look' }>;
+type Requestless = Exclude<Action, { kind: 'upload' | 'delete' | 'copy' | 'describe' | 'look' }>;
 
 function finish(action: Requestless, facts: Facts): Handled {
   return { ...withoutRequest(action, facts), answered: wasAsked(facts.remote) };
@@ -402,6 +473,10 @@ const blockMessage: Readonly<Record<BlockReason, string>> = {
   socket: 'it is a socket, which has no content to upload: exclude it',
   device: 'it is a device, which has no content to upload: exclude it',
   'too-large': 'it is larger than an S3 object can be',
+  'too-large-to-archive':
+    'its object is larger than 5 GiB, which S3 does not copy in one piece: archive and delete it yourself',
+  'archive-key-too-long':
+    'the key it would be archived at is longer than the 1,024 bytes that S3 allows: shorten archive-prefix',
   'store-cannot-enforce':
     'the store ignores conditions on multipart uploads, so this policy cannot protect an object of more than 5 GiB',
 };

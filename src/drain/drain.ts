@@ -6,6 +6,7 @@ import type { Outcome } from '../core/action.ts';
 import type { Claim, Completion, Journal, RouteTrouble } from '../journal/journal.ts';
 import type { ByteBudget } from '../transfer/limits.ts';
 import { handle, type Handled } from './act.ts';
+import type { FolderDeletes } from './deletes.ts';
 import { Trouble } from './endpoint.ts';
 import { prepareStore, takeListing, Unenforceable } from './prepare.ts';
 import { findOrigins, PendingOrigins } from './renames.ts';
@@ -32,6 +33,8 @@ export interface DrainOptions {
   readonly budget: ByteBudget;
   /** Memory for parts of large files, over all routes. */
   readonly partBudget: ByteBudget;
+  /** Of the folder, shared by its routes. */
+  readonly deletes: FolderDeletes;
   readonly log: Logger;
   /** Called for each change when it was handled. */
   readonly onHandled: (route: Route, claim: Claim, handled: Handled) => void;
@@ -277,7 +280,7 @@ export class Drain {
 
   async #handle(claim: Claim): Promise<void> {
     const { endpoint, routeId } = this.route;
-    const { journal, budget, partBudget } = this.#options;
+    const { journal, budget, partBudget, deletes } = this.#options;
     this.#inFlight.set(claim.changeId, claim);
     endpoint.take(routeId);
     try {
@@ -285,11 +288,13 @@ export class Drain {
         journal,
         budget,
         partBudget,
+        deletes,
         signal: this.#stop.signal,
         onBytes: (bytes) => (this.#sentBytes += bytes),
       });
       this.#learn(handled);
-      this.#complete({ claim, end: handled.end });
+      const isBack = claim.absentSinceMs !== undefined && handled.isBack === true;
+      this.#complete({ claim, end: handled.end, isBack });
       this.outcomes.set(handled.outcome, (this.outcomes.get(handled.outcome) ?? 0) + 1);
       this.#bytes += handled.bytes;
       this.#options.onHandled(this.route, claim, handled);

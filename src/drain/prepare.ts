@@ -20,6 +20,8 @@ export class Unenforceable extends Error {
 export async function prepareStore(route: Route, journal: Journal): Promise<void> {
   if (!route.needsConditions) return;
   const capabilities = await learnStore(route, journal);
+  prepareDeletes(route, capabilities);
+  if (route.judgement.policy === 'overwrite') return;
   if (needsIfMatch(route) && capabilities.putIfMatch === 'denied') {
     throw new Failure(
       `folder "${route.folder.name}": policy ${route.judgement.policy} replaces only what it has seen, for which ` +
@@ -51,7 +53,8 @@ export function learnStore(route: Route, journal: Journal): Promise<Capabilities
 async function learn(route: Route, journal: Journal): Promise<Capabilities> {
   const remembered = route.capabilities ?? rememberedCapabilities(journal, route.destinationId);
   // What was denied may be allowed by now.
-  const isKnown = remembered && remembered.putIfMatch !== 'denied';
+  const mayDelete = !deletes(route) || remembered?.deleteIfMatch !== 'denied';
+  const isKnown = remembered && remembered.putIfMatch !== 'denied' && mayDelete;
   const capabilities = isKnown ? remembered : await probe(route.destination as S3Destination, route.prefix);
   if (!isKnown) journal.recordCapabilities(route.destinationId, JSON.stringify(capabilities), Date.now());
   if (route.destination instanceof S3Destination) {
@@ -62,11 +65,37 @@ async function learn(route: Route, journal: Journal): Promise<Capabilities> {
   return capabilities;
 }
 
-/** What an earlier probe found; not that of a version which did not ask about copies. */
+/** What an earlier probe found; not that of a version which did not ask about copies or deletes. */
 export function rememberedCapabilities(journal: Journal, destinationId: number): Capabilities | undefined {
   const json = journal.capabilities(destinationId)?.json;
   const found = json === undefined ? undefined : (JSON.parse(json) as Partial<Capabilities>);
-  return found?.copyIfMatch === undefined ? undefined : (found as Capabilities);
+  const isWhole = found?.copyIfMatch !== undefined && found.deleteIfMatch !== undefined;
+  return isWhole ? (found as Capabilities) : undefined;
+}
+
+/** What is deleted must be what is known, under every policy but overwrite, which has no conditions by design. */
+function prepareDeletes(route: Route, { deleteIfMatch }: Capabilities): void {
+  if (!deletes(route)) return;
+  const { policy, delete: mode } = route.judgement;
+  const setting = `folder "${route.folder.name}": delete: ${mode}`;
+  if (deleteIfMatch === 'denied') {
+    throw new Failure(
+      `${setting} needs the rights s3:DeleteObject and s3:GetObject at destination "${route.destination.name}". Grant ` +
+        'them, or use delete: keep.',
+      { class: 'denied', code: 'AccessDenied' },
+    );
+  }
+  route.looksBeforeDelete = !deleteIfMatch;
+  if (deleteIfMatch || policy === 'overwrite' || route.unsafeEmulation) return;
+  throw new Unenforceable(
+    `${setting} under policy ${policy} needs a store that enforces If-Match on DeleteObject, and destination ` +
+      `"${route.destination.name}" was found to ignore it: an object of somebody else could be deleted. Use delete: keep, ` +
+      'or policy overwrite, or accept the race with `unsafe-emulation: true` at the destination.',
+  );
+}
+
+function deletes({ judgement }: Route): boolean {
+  return judgement.delete !== 'keep';
 }
 
 function lack(route: Route, capabilities: Capabilities): string | undefined {

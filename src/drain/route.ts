@@ -37,12 +37,14 @@ export interface Route {
   readonly checksum: ChecksumAlgorithm | 'none';
   /** For an upload that begins now. */
   readonly describe: (path: string, file: FileState) => ObjectDescription;
-  /** True when the policy asks S3 to enforce conditions, which not every store does. */
+  /** True when the policy, or a delete that archives, asks S3 to enforce conditions, which not every store does. */
   readonly needsConditions: boolean;
   /** Where the store cannot enforce conditions: look first, write without, and accept the race. */
   readonly unsafeEmulation: boolean;
   /** It cannot, as the probe found. */
   emulates: boolean;
+  /** It cannot for DeleteObject. */
+  looksBeforeDelete: boolean;
   /** What the store was found to do; undefined until it was probed. */
   capabilities: Capabilities | undefined;
   /** While that is being found out. */

@@ -12,10 +12,12 @@ import type { SettledOutcome } from '../core/action.ts';
 import type { Baseline } from '../core/baseline.ts';
 import type { Sighting } from '../core/file.ts';
 import type { FailureClass } from '../core/failure.ts';
+import type { HoldReason } from '../core/safety.ts';
 import { bytesName, directoryOf, joinPath, nameOf } from '../core/key.ts';
 import type { Observation, Obstacle } from '../core/observation.ts';
 import { readyAtMs } from '../core/schedule.ts';
 import { dayOf, type Usage } from '../core/usage.ts';
+import { Deletes } from './deletes.ts';
 import { Origins } from './origins.ts';
 import { baselineFromRow, rowFromBaseline, rowFromFingerprint, type StuckState } from './rows.ts';
 import { prepareStatements, type Statements } from './statements.ts';
@@ -41,14 +43,24 @@ export interface Claim {
   readonly baseline: Baseline | undefined;
   /** What the first contact's listing found at the key that ends in the path. */
   readonly listed: ListedObject | undefined;
+  /** The first look that found no file at the path. */
+  readonly absentSinceMs: number | undefined;
+  /** Why its delete was held, which lasts until a person answers. */
+  readonly heldFor: HoldReason | undefined;
+  /** A person let its delete go. */
+  readonly isApproved: boolean;
 }
 
 /** How the handling of a claim ended. */
 export type Completion = {
   readonly claim: Claim;
   readonly end:
-    /** Done. `baseline` replaces what was known; null forgets it; undefined leaves it. */
-    | { readonly kind: 'settled'; readonly baseline?: Baseline | null }
+    /** Done. `baseline` replaces what was known; null forgets it; undefined leaves it. `isDelete`: a DELETE was sent. */
+    | { readonly kind: 'settled'; readonly baseline?: Baseline | null; readonly isDelete?: boolean }
+    /** There is no file, and its delete waits until then for another look. */
+    | { readonly kind: 'absent'; readonly readyAtMs: number }
+    /** There is no file, and its delete waits for a person. */
+    | { readonly kind: 'held'; readonly reason: HoldReason; readonly message: string }
     /** To be tried again at `readyAtMs`, counted as an attempt. */
     | {
         readonly kind: 'retry';
@@ -65,6 +77,8 @@ export type Completion = {
         readonly message: string;
         readonly seen: Sighting;
       };
+  /** There was a file at the path of a change that had been found absent. */
+  readonly isBack?: boolean;
 };
 
 export interface RouteRow {
@@ -121,6 +135,7 @@ export function journalFile(stateDir: string): string {
 export class Journal {
   readonly uploads: Uploads;
   readonly usages: Usages;
+  readonly deletes: Deletes;
   readonly origins: Origins;
   readonly #database: Database.Database;
   readonly #lock: Database.Database | undefined;
@@ -134,6 +149,7 @@ export class Journal {
     this.#sql = prepareStatements(database);
     this.uploads = new Uploads(database);
     this.usages = new Usages(database);
+    this.deletes = new Deletes(database);
     this.origins = new Origins(database);
   }
 
@@ -502,19 +518,42 @@ export class Journal {
         noticed: row.noticed === 1,
         baseline: baseline && baselineFromRow(baseline),
         listed: this.listed(routeId, filePath),
+        absentSinceMs: row.absent_at ?? undefined,
+        heldFor: row.held_for ?? undefined,
+        isApproved: row.approved_at !== null,
       };
     });
   }
 
-  #complete({ claim, end }: Completion, nowMs: number): void {
+  #complete({ claim, end, isBack }: Completion, nowMs: number): void {
     const sql = this.#sql;
     const { changeId, generation } = claim;
+    if (isBack) this.deletes.returned(changeId);
     switch (end.kind) {
       case 'settled': {
         this.#recordBaseline(claim, end.baseline, nowMs);
         this.uploads.settle(claim.routeId, claim.path);
+        if (end.isDelete && !claim.isApproved) this.deletes.sent(claim.routeId, nowMs);
         const done = sql.deleteChange.run(changeId, generation).changes === 1;
         if (!done) sql.beginAgain.run(nowMs, changeId);
+        return;
+      }
+      case 'absent':
+        if (!this.deletes.absent(changeId, generation, end.readyAtMs, nowMs))
+          sql.lookAgain.run(nowMs, changeId);
+        return;
+      case 'held': {
+        this.deletes.held(changeId, end.reason, nowMs);
+        const { reason: code, message } = end;
+        const stuck = sql.markStuck.run({
+          changeId,
+          generation,
+          state: 'held',
+          code,
+          message,
+          ...seenRow('absent'),
+        });
+        if (stuck.changes === 0) sql.lookAgain.run(nowMs, changeId);
         return;
       }
       case 'retry':

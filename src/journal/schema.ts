@@ -176,6 +176,27 @@ const steps: readonly string[] = [
     PRIMARY KEY (route_id, day, operation, storage_class)
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- Since when the file of a change is absent, as far as that was looked at: a delete takes two looks a grace apart.
+  ALTER TABLE change ADD COLUMN absent_at INTEGER;
+  -- Why its delete is held. Outlives the state: what an event tells of a held path ends the hold only if the file is back.
+  ALTER TABLE change ADD COLUMN held_for TEXT;
+  -- When a person let the held delete go.
+  ALTER TABLE change ADD COLUMN approved_at INTEGER;
+  CREATE INDEX change_absent ON change (route_id, absent_at) WHERE absent_at IS NOT NULL OR held_for IS NOT NULL;
+
+  -- Deletes sent without asking, by minutes since 1970: those of the last hour count when more are to be sent.
+  CREATE TABLE sent_delete (
+    route_id INTEGER NOT NULL,
+    minute   INTEGER NOT NULL,
+    count    INTEGER NOT NULL,
+    PRIMARY KEY (route_id, minute)
+  ) STRICT, WITHOUT ROWID;
+
+  -- The directory that the folder's files are known in, and its file system. What is absent in another one was not deleted.
+  ALTER TABLE folder ADD COLUMN root TEXT;
+  ALTER TABLE folder ADD COLUMN root_dev INTEGER;
+  `,
 ];
 
 /** The schema version that this program writes. */

@@ -2,6 +2,7 @@
 // but the ones that `status` asks for.
 import type { Database } from 'better-sqlite3';
 import type { SettledOutcome } from '../core/action.ts';
+import type { HoldReason } from '../core/safety.ts';
 import type { BaselineRow, StuckState } from './rows.ts';
 
 export type Statements = ReturnType<typeof prepareStatements>;
@@ -57,6 +58,7 @@ export function prepareStatements(database: Database) {
       database.prepare<[number]>('DELETE FROM change WHERE route_id = ?'),
       database.prepare<[number]>('DELETE FROM listed WHERE route_id = ?'),
       database.prepare<[number]>('DELETE FROM upload WHERE route_id = ?'),
+      database.prepare<[number]>('DELETE FROM sent_delete WHERE route_id = ?'),
     ],
     forgetInaction: database.prepare<[number]>(
       `DELETE FROM baseline WHERE route_id = ? AND outcome IN (${inaction.map((outcome) => `'${outcome}'`).join()})`,
@@ -78,14 +80,17 @@ export function prepareStatements(database: Database) {
     firstSeen: integer<[number, number, string]>(
       'SELECT first_seen_at FROM change WHERE route_id = ? AND dir_id = ? AND name = ?',
     ),
-    // A conflict and a held delete stay as they are: only a person's answer ends them.
+    // A conflict stays as it is: only a person's answer ends it. A held delete is looked at again unless it was seen absent
+    // once more. What tells of the path, but no file there, begins the time anew for which it is absent.
     observe: database.prepare(
       `INSERT INTO change (route_id, dir_id, name, state, generation, first_seen_at, ready_at, since_at,
                            seen_size, seen_mtime_ns, seen_ctime_ns, seen_ino)
        VALUES (@routeId, @directoryId, @name, 'pending', @generation, @firstSeenMs, @readyAtMs, @nowMs,
                @seenSize, @seenMtimeNs, @seenCtimeNs, @seenIno)
        ON CONFLICT (route_id, dir_id, name) DO UPDATE SET
-         state = iif(state IN ('failed', 'blocked'), 'pending', state),
+         state = iif(state IN ('failed', 'blocked') OR (state = 'held' AND excluded.seen_size IS NOT -1), 'pending', state),
+         absent_at = iif(excluded.seen_size IS -1, absent_at, NULL),
+         approved_at = iif(excluded.seen_size IS -1, approved_at, NULL),
          generation = excluded.generation,
          first_seen_at = excluded.first_seen_at,
          ready_at = excluded.ready_at,
@@ -287,6 +292,9 @@ function claimInOrder(database: Database, order: 'ready_at' | 'ready_at DESC') {
       tried: number;
       write_id: string;
       noticed: number;
+      absent_at: number | null;
+      held_for: HoldReason | null;
+      approved_at: number | null;
     }
   >(
     `UPDATE change SET state = 'claimed', claimed_generation = generation, first_seen_at = NULL,
@@ -294,6 +302,7 @@ function claimInOrder(database: Database, order: 'ready_at' | 'ready_at DESC') {
      WHERE change_id IN (SELECT change_id FROM change
                          WHERE route_id = ? AND state = 'pending' AND ready_at <= ?
                          ORDER BY ${order} LIMIT ?)
-     RETURNING change_id, dir_id, name, generation, attempts, tried, write_id, seen_size IS NULL AS noticed`,
+     RETURNING change_id, dir_id, name, generation, attempts, tried, write_id, seen_size IS NULL AS noticed,
+               absent_at, held_for, approved_at`,
   );
 }

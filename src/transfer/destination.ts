@@ -134,7 +134,6 @@ export interface Destination {
     description: ObjectDescription,
     precondition: Precondition,
   ): Promise<CopyResult>;
-  /** Without a precondition for our own scratch keys only. */
   remove(key: string, precondition: Exclude<Precondition, { kind: 'absent' }>): Promise<RemoveResult>;
   tagCount(key: string): Promise<number>;
   /** Replaces all tags. `versionId`: of that version, undefined for the current one. */

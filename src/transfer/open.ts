@@ -5,6 +5,7 @@ import path from 'node:path';
 import type { BigIntStats } from 'node:fs';
 import type { FileState, Local, OtherType } from '../core/file.ts';
 import type { SymlinkMode } from '../core/policy.ts';
+import type { Surroundings } from '../core/safety.ts';
 
 export interface Root {
   /** Absolute path of the folder, links resolved. */
@@ -39,6 +40,27 @@ function lookThrough(root: Root, absolute: string): Local {
   if (!stats) return { kind: 'absent' };
   const inside = isInside(root.path, fs.realpathSync(absolute));
   return inside ? localFromStats(stats) : otherFromStats(fs.lstatSync(absolute, { bigint: true }));
+}
+
+/** What there is above a path at which nothing stands. Never through a link, which may lead anywhere, unless links are followed. */
+export function surroundingsOf(root: Root, filePath: string): Surroundings {
+  let nearest = fs.statSync(root.path, { bigint: true, throwIfNoEntry: false });
+  if (!nearest) return { kind: 'nothing' };
+  let absolute = root.path;
+  for (const name of filePath.split('/').slice(0, -1)) {
+    absolute = path.join(absolute, name);
+    let stats = fs.lstatSync(absolute, { bigint: true, throwIfNoEntry: false });
+    if (stats?.isSymbolicLink()) {
+      stats =
+        root.symlinks === 'follow'
+          ? fs.statSync(absolute, { bigint: true, throwIfNoEntry: false })
+          : undefined;
+      if (!stats) return { kind: 'link' };
+    }
+    if (!stats?.isDirectory()) break;
+    nearest = stats;
+  }
+  return { kind: 'directory', dev: nearest.dev };
 }
 
 /** A file opened for reading, closed by `using`. */

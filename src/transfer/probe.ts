@@ -32,7 +32,8 @@ export async function probe(destination: S3Destination, prefix: string): Promise
     const checksums = seen?.checksum?.value === checksum.value;
     const copies = seen && (await unlessForbidden(probeCopies(destination, key, seen.etag)));
     const multipart = await probeMultipart(destination, key, bytes);
-    return { putIfAbsent, putIfMatch, checksums, ...(copies ?? noCopies), ...multipart };
+    const deleteIfMatch = (await unlessDenied(probeDelete(destination, key))) ?? 'denied';
+    return { putIfAbsent, putIfMatch, checksums, ...(copies ?? noCopies), ...multipart, deleteIfMatch };
   } finally {
     // Without the right to delete, one small object stays: said by `check`, harmless otherwise.
     await destination.remove(key, { kind: 'none' }).catch(ignoreFailure);
@@ -60,6 +61,12 @@ export async function probeEncryption(
 }
 
 const anotherEtag = { kind: 'etag', etag: '"00000000000000000000000000000000"' } as const;
+
+/** The last question: a store that ignores the condition has deleted the scratch object. */
+async function probeDelete(destination: Destination, key: string): Promise<boolean> {
+  const removed = await unlessNotUnderstood(destination.remove(key, anotherEtag));
+  return removed?.kind === 'precondition-failed';
+}
 
 async function probeIfMatch(
   destination: S3Destination,

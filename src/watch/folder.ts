@@ -61,6 +61,7 @@ const timeoutMaxMs = 2 ** 31 - 1;
 interface Session {
   readonly root: string;
   readonly identity: string;
+  readonly dev: bigint;
   ended: boolean;
   /** Another directory may stand in the root's place; cleared by a scan that finds most of what the journal knows. */
   inDoubt: boolean;
@@ -182,6 +183,7 @@ export class FolderWatch {
     const session: Session = {
       root: look.path,
       identity: look.identity,
+      dev: look.dev,
       ended: false,
       inDoubt,
       watcher: undefined,
@@ -413,6 +415,7 @@ export class FolderWatch {
 
   async #runScan(session: Session, extent: Extent): Promise<void> {
     const startedAt = performance.now();
+    if (extent === wholeFolder) this.#post({ kind: 'scanning', folderId: this.#folder.folderId });
     const aliases = new Aliases();
     const { folderId, routeIds, symlinks } = this.#folder;
     const steps = scan(
@@ -485,13 +488,12 @@ export class FolderWatch {
         }
       }
     }
-    const { files, directories, skippedSymlinks } = counts;
+    const { identity, dev } = session;
     this.#post({
       kind: 'scanned',
       folderId: this.#folder.folderId,
-      files,
-      directories,
-      skippedSymlinks,
+      root: { identity, dev },
+      ...counts,
       durationMs: Math.round(performance.now() - startedAt),
     });
     this.#scanAgainLater(session, workMs);

@@ -53,10 +53,17 @@ export type FromWatch =
       readonly obstacles: readonly Obstacle[];
       readonly cleared: readonly Cleared[];
     }
+  /** A scan of the whole folder begins: until it ends nobody knows all that is missing. */
+  | { readonly kind: 'scanning'; readonly folderId: number }
   /** A scan of the whole folder ended: posted after its last batch was acknowledged. */
   | {
       readonly kind: 'scanned';
       readonly folderId: number;
+      /** The directory that was scanned, and its file system. */
+      readonly root: { readonly identity: string; readonly dev: bigint };
+      /** Files that the journal knows and that are there, and those that are not. */
+      readonly recognised: number;
+      readonly missed: number;
       readonly files: number;
       readonly directories: number;
       readonly skippedSymlinks: number;

@@ -5,7 +5,14 @@ import type { RootState } from './messages.ts';
 
 export type RootLook =
   /** `path` is without symlinks; `identity` changes when another directory or file system stands there. */
-  | { readonly state: 'ok'; readonly path: string; readonly identity: string }
+  | {
+      readonly state: 'ok';
+      readonly path: string;
+      readonly identity: string;
+      /** Of its file system. */
+      readonly dev: bigint;
+      readonly isEmpty: boolean;
+    }
   | { readonly state: Exclude<RootState, 'ok' | 'replaced'>; readonly message: string };
 
 /** Looks at a folder's root now: a few µs on a local file system. */
@@ -17,9 +24,11 @@ export function lookAtRoot(name: string, path: string): RootLook {
       return { state: 'not-a-directory', message: `folder "${name}": ${path} is not a directory` };
     }
     // Tried, not asked: access(2) leaves capabilities out of account, and a service may read by CAP_DAC_READ_SEARCH.
-    opendirSync(real).closeSync();
+    const directory = opendirSync(real);
+    const isEmpty = directory.readSync() === null;
+    directory.closeSync();
     statSync(`${real}/.`);
-    return { state: 'ok', path: real, identity: identityOf(stats) };
+    return { state: 'ok', path: real, identity: identityOf(stats), dev: stats.dev, isEmpty };
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') {

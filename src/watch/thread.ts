@@ -5,6 +5,7 @@ import type { FromWatch, Message, ToWatch, WatchThreadData } from './messages.ts
 export interface WatchHandlers {
   /** The batch is acknowledged when this returns: commit it first. */
   onObserved(message: Message<'observed'>): void | Promise<void>;
+  onScanning(message: Message<'scanning'>): void;
   onScanned(message: Message<'scanned'>): void;
   onWatching(message: Message<'watching'>): void;
   onDegraded(message: Message<'degraded'>): void;
@@ -63,6 +64,8 @@ export function startWatchThread(data: WatchThreadData, handlers: WatchHandlers)
       case 'observed':
         await handlers.onObserved(message);
         return post({ kind: 'acknowledged', folderId: message.folderId, batch: message.batch });
+      case 'scanning':
+        return handlers.onScanning(message);
       case 'scanned':
         return handlers.onScanned(message);
       case 'watching':

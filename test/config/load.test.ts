@@ -81,14 +81,34 @@ describe('a bad config is refused at its place, with what to do', () => {
       ],
     ],
     [
-      'a planned key',
+      'a limit of deletes that does not say of what',
       { folder: 'max-delete: 5' },
-      ['10:5: folders.documents.max-delete: not supported yet; remove it'],
+      ['10:17: folders.documents.max-delete: 5 must be a mapping of keys and values'],
     ],
     [
-      'a planned delete mode',
-      { folder: 'delete: propagate' },
-      ['10:13: folders.documents.delete: "propagate" is not supported yet; use keep'],
+      'a limit of deletes that is none',
+      { folder: 'max-delete: {count: -1, percent: 101}' },
+      [
+        '10:25: folders.documents.max-delete.count: -1 is less than 0',
+        '10:38: folders.documents.max-delete.percent: 101 is more than 100',
+      ],
+    ],
+    [
+      'an archive in the middle of what is synced',
+      { folder: 'delete: archive' },
+      [
+        '10:13: folders.documents.delete: what is archived, to "archive/HOST/documents/" in bucket acme-backup, would lie where folder "documents" is synced to, the whole bucket; give destination "backup" a prefix'.replace(
+          'HOST',
+          hostname(),
+        ),
+      ],
+    ],
+    [
+      'an archive around what is synced',
+      { destination: 'prefix: files/here/', folder: 'delete: archive\narchive-prefix: files/' },
+      [
+        '12:21: folders.documents.archive-prefix: what is archived, to "files/" in bucket acme-backup, would lie where folder "documents" is synced to, "files/here/"; name another archive-prefix',
+      ],
     ],
     [
       'a misspelt value',
@@ -771,6 +791,9 @@ describe('a good config', () => {
           name: 'documents',
           path: join(directory, 'documents'),
           to: [{ destination: 'backup', policy: 'overwrite', compare: 'content', delete: 'keep' }],
+          deleteGraceMs: 5_000,
+          maxDelete: { count: 50, percent: 25 },
+          archivePrefix: `archive/${hostname()}/documents/`,
           settleMs: 1_000,
           settleMaxMs: 60_000,
           rescanMs: 3_600_000,
@@ -782,6 +805,21 @@ describe('a good config', () => {
           rules: [],
         },
       ],
+    });
+  });
+
+  test('says when deletes go, how many of them, and where to', () => {
+    const config = configOf(
+      configWith({
+        destination: 'prefix: files/',
+        folder:
+          'delete: archive\ndelete-grace: 10s\nmax-delete: {count: 1000}\narchive-prefix: "old/{folder}/"',
+      }),
+    );
+    expect(config.folders[0]).toMatchObject({
+      deleteGraceMs: 10_000,
+      maxDelete: { count: 1_000, percent: 25 },
+      archivePrefix: 'old/documents/',
     });
   });
 
@@ -993,6 +1031,11 @@ describe('warnings', () => {
       'many scans',
       configWith({ folder: 'rescan: 5s' }),
       '10:13: folders.documents.rescan: is less than a minute, which keeps a large folder scanning all the time; 1h is usual',
+    ],
+    [
+      'a grace that is none',
+      configWith({ folder: 'delete: propagate\ndelete-grace: 100ms' }),
+      '11:19: folders.documents.delete-grace: is less than 1s: a program that saves a file by deleting it first may take longer to write it anew; 5s is usual',
     ],
     [
       'many tags in all',

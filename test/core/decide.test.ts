@@ -17,13 +17,22 @@ import { settledOutcomes, type Action } from '../../src/core/action.ts';
 import { decide, type Content, type Facts, type Judgement } from '../../src/core/decide.ts';
 import { otherTypes, type FileState, type Local } from '../../src/core/file.ts';
 import type { ObjectState, Remote } from '../../src/core/object.ts';
-import { compares, policies, preservable, preserveChanges, type Compare } from '../../src/core/policy.ts';
+import {
+  compares,
+  deleteModes,
+  policies,
+  preservable,
+  preserveChanges,
+  type Compare,
+  type Policy,
+} from '../../src/core/policy.ts';
 import {
   absent,
   baseline,
   conflict,
   drop,
   file,
+  forget,
   given,
   ifMatch,
   judgement,
@@ -32,6 +41,7 @@ import {
   none,
   object,
   recreate,
+  remove,
   settle,
   upload,
   words,
@@ -282,7 +292,7 @@ const tables: readonly Table[] = [
         given({ local: file(11), baseline: ours, remote: object(12, { mtime: -10 }) }),
         [
           upload(none, 'size-differs'),
-          settle('skipped-existing', 'exists', 'owned'),
+          settle('skipped-existing', 'exists', 'not owned'),
           conflict('remote-changed'),
           uploadedIfSame,
         ],
@@ -292,9 +302,9 @@ const tables: readonly Table[] = [
         given({ local: file(10), baseline: ours, remote: object(10, { mtime: 10 }), content: 'different' }),
         [
           upload(none, 'older'),
-          settle('skipped-existing', 'exists', 'owned'),
+          settle('skipped-existing', 'exists', 'not owned'),
           conflict('remote-changed'),
-          settle('remote-newer', 'older', 'owned'),
+          settle('remote-newer', 'older', 'not owned'),
         ],
       ],
       [
@@ -661,6 +671,7 @@ const judgements: Arbitrary<Judgement> = record({
   compare: constantFrom(...compares),
   preserve: subarray([...preservable]),
   preserveChanges: constantFrom(...preserveChanges),
+  delete: constantFrom(...deleteModes),
   toleranceMs: constant(1_000),
 });
 const cases = tuple(worlds, judgements);
@@ -803,14 +814,160 @@ describe('for all facts', () => {
   });
 
   law(
-    'without a regular file nothing is looked at and nothing is sent',
+    'without a regular file nothing is looked at and nothing is written, but an object of unknown ETag before it is archived',
     cases,
     ([world, by]) => {
-      const { action, looks } = resolve(world, by);
-      return implies(world.local.kind !== 'file', looks.length === 0 && action.kind !== 'upload');
+      const { action, looks, facts } = resolve(world, by);
+      const mayLook = by.delete === 'archive' && facts.baseline?.etag === undefined;
+      return implies(
+        world.local.kind !== 'file',
+        action.kind !== 'upload' && (looks.length === 0 || (mayLook && looks[0]?.at === 'remote')),
+      );
     },
     { numRuns: 1000 },
   );
+
+  law(
+    'I2: nothing is deleted that is not known, is there, or was there no more; outside overwrite nothing that is not ours',
+    cases,
+    ([world, by]) => {
+      const { action, facts } = resolve(world, by);
+      if (action.kind !== 'delete') return true;
+      const { baseline: known, local } = facts;
+      const isGone = local.kind === 'absent' || (local.kind === 'other' && local.type === 'directory');
+      const isOurs =
+        known?.owned === true &&
+        action.precondition.kind === 'etag' &&
+        action.precondition.etag === known.etag;
+      return by.delete !== 'keep' && known?.gone === false && isGone && (by.policy === 'overwrite' || isOurs);
+    },
+    { numRuns: 10_000 },
+  );
+
+  law(
+    'what is archived is what is deleted',
+    cases,
+    ([world, by]) => {
+      const { action, facts } = resolve(world, { ...by, delete: 'archive' });
+      if (action.kind !== 'delete') return true;
+      const etag = facts.remote?.kind === 'object' ? facts.remote.object.etag : facts.baseline?.etag;
+      return action.outcome === 'archived' && isDeepStrictEqual(action.precondition, { kind: 'etag', etag });
+    },
+    { numRuns: 1000 },
+  );
+});
+
+describe('T2: a file is deleted, and its object', () => {
+  const known = file(5);
+  const foreign = baseline('adopted', known, { owned: false });
+  const own = baseline('uploaded', known);
+  const left = baseline('skipped-existing', known, { owned: false });
+  const kept = settle('kept-remote', 'deleted-locally', 'owned');
+  const keptForeign = settle('kept-remote', 'deleted-locally', 'not owned');
+  const forgotten = forget('kept-remote', 'deleted-locally');
+  const changed = object(6, { etag: '"theirs"' });
+  const gone = remove(none);
+  const goneIfSame = remove(ifMatch('"ours"'));
+  const moved = remove(ifMatch('"ours"'), 'archived');
+
+  const table: [string, Parameters<typeof given>[0], Judgement['delete'], Record<Policy, Action>][] = [
+    ['ours, is kept', { local: 'absent', baseline: own }, 'keep', all(kept)],
+    [
+      'ours, is deleted',
+      { local: 'absent', baseline: own },
+      'propagate',
+      { ...all(goneIfSame), overwrite: gone },
+    ],
+    ['ours, is archived', { local: 'absent', baseline: own }, 'archive', all(moved)],
+    [
+      'not ours, is kept outside overwrite',
+      { local: 'absent', baseline: foreign },
+      'propagate',
+      { ...all(keptForeign), overwrite: gone },
+    ],
+    [
+      'not ours, is not archived outside overwrite',
+      { local: 'absent', baseline: foreign },
+      'archive',
+      { ...all(keptForeign), overwrite: moved },
+    ],
+    ['that was only left alone, is kept', { local: 'absent', baseline: left }, 'propagate', all(forgotten)],
+    [
+      'that we wrote and then left alone, goes under skip-existing',
+      { local: 'absent', baseline: baseline('skipped-existing', known) },
+      'propagate',
+      { ...all(goneIfSame), overwrite: forgotten },
+    ],
+    [
+      'changed by somebody else',
+      { local: 'absent', baseline: own, remote: changed },
+      'propagate',
+      {
+        overwrite: gone,
+        'skip-existing': settle('kept-remote', 'remote-changed', 'not owned'),
+        'if-unchanged': conflict('remote-changed'),
+        'newer-wins': settle('remote-newer', 'remote-changed', 'not owned'),
+      },
+    ],
+    [
+      'changed by somebody else, to be archived',
+      { local: 'absent', baseline: own, remote: changed },
+      'archive',
+      {
+        overwrite: remove(ifMatch('"theirs"'), 'archived'),
+        'skip-existing': settle('kept-remote', 'remote-changed', 'not owned'),
+        'if-unchanged': conflict('remote-changed'),
+        'newer-wins': settle('remote-newer', 'remote-changed', 'not owned'),
+      },
+    ],
+    [
+      'is gone already',
+      { local: 'absent', baseline: own, remote: 'absent' },
+      'propagate',
+      all(forget('deleted', 'remote-deleted')),
+    ],
+    [
+      'was looked at and is the same',
+      { local: 'absent', baseline: own, remote: object(5, { etag: '"ours"' }) },
+      'propagate',
+      { ...all(goneIfSame), overwrite: gone },
+    ],
+    [
+      'of more than 5 GiB is not archived',
+      { local: 'absent', baseline: baseline('uploaded', file(5 * 1024 ** 3 + 1)) },
+      'archive',
+      all({ kind: 'block', reason: 'too-large-to-archive' }),
+    ],
+    [
+      'was kept once, stays',
+      { local: 'absent', baseline: { ...own, gone: true } },
+      'propagate',
+      all(drop('unchanged', 'identical')),
+    ],
+    ['never was', { local: 'absent' }, 'propagate', all(drop('vanished', 'never-synced'))],
+    [
+      'goes where a directory took its place (T3 11)',
+      { local: 'directory', baseline: own },
+      'propagate',
+      { ...all(goneIfSame), overwrite: gone },
+    ],
+    [
+      'is kept where a link took its place',
+      { local: 'symlink', baseline: own },
+      'propagate',
+      all(settle('kept-remote', 'not-a-file', 'owned')),
+    ],
+  ];
+
+  for (const [title, facts, mode, cells] of table) {
+    test.each(policies)(`${title}: %s`, (policy) => {
+      expect(decide(given(facts), judgement(policy, 'content', { delete: mode }))).toEqual(cells[policy]);
+    });
+  }
+
+  function all(action: Action): Record<Policy, Action> {
+    return { overwrite: action, 'skip-existing': action, 'if-unchanged': action, 'newer-wins': action };
+  }
 });
 
 describe('a file that looks as it was, of which an event told,', () => {

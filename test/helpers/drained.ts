@@ -5,11 +5,13 @@ import path from 'node:path';
 import { onTestFinished } from 'vitest';
 import type { FolderConfig, RouteConfig } from '../../src/config/config.ts';
 import type { Outcome } from '../../src/core/action.ts';
-import type { Compare, Policy, Preservable, PreserveChanges } from '../../src/core/policy.ts';
+import type { Compare, DeleteMode, Policy, Preservable, PreserveChanges } from '../../src/core/policy.ts';
 import { compileRules, compileTails, customerKeys, makesKeys, type Rule } from '../../src/core/rules.ts';
 import { compileSelector, type Selector } from '../../src/core/selector.ts';
 import type { Handled } from '../../src/drain/act.ts';
 import { KeysInFlight } from '../../src/drain/keys-in-flight.ts';
+import type { DeleteLimits } from '../../src/core/safety.ts';
+import { FolderDeletes } from '../../src/drain/deletes.ts';
 import { Drain } from '../../src/drain/drain.ts';
 import { Endpoint } from '../../src/drain/endpoint.ts';
 import type { Route } from '../../src/drain/route.ts';
@@ -17,6 +19,7 @@ import { Journal } from '../../src/journal/journal.ts';
 import { ByteBudget } from '../../src/transfer/limits.ts';
 import { describeFile } from '../../src/transfer/metadata.ts';
 import { connect, S3Destination } from '../../src/transfer/s3.ts';
+import { lookAtRoot } from '../../src/watch/root.ts';
 import { Selection } from '../../src/watch/selection.ts';
 import { Bucket, testBucket } from './bucket.ts';
 import { atOnce, identity, TestJournal } from './journal.ts';
@@ -30,6 +33,9 @@ export interface FolderOptions {
   readonly endpoint?: string;
   readonly prefix?: string;
   readonly rules?: readonly Rule[];
+  readonly delete?: DeleteMode;
+  readonly deleteGraceMs?: number;
+  readonly maxDelete?: DeleteLimits;
   readonly when?: Selector;
   readonly preserve?: readonly Preservable[];
   readonly preserveChanges?: PreserveChanges;
@@ -51,6 +57,10 @@ export class DrainedFolder {
   readonly reports: Report[] = [];
   readonly log: { level: string; message: string }[] = [];
   route: Route;
+  /** Of the last drain. */
+  deletes: FolderDeletes | undefined;
+  /** A scan of the folder has ended before the next drain begins. */
+  isScanned = true;
   /** Called for each change that was handled, before it is recorded. */
   onHandled: (report: Report) => void = () => undefined;
   #options: FolderOptions;
@@ -73,6 +83,9 @@ export class DrainedFolder {
       when,
       preserve = [],
       preserveChanges = 'lazy',
+      delete: deleteMode = 'keep',
+      deleteGraceMs = 0,
+      maxDelete = { count: 50, percent: 100 },
     } = this.#options;
     const config = this.bucket.destination({
       prefix,
@@ -88,10 +101,19 @@ export class DrainedFolder {
     const context = { host: 'web-1', folder };
     const describe = compileRules(rules, context);
     const selects = compileSelector(when, rules, context);
-    const to: RouteConfig = { destination: config.name, policy, compare, delete: 'keep' };
+    const to: RouteConfig = { destination: config.name, policy, compare, delete: deleteMode };
     return {
       ...row,
-      folder: { name: folder, path: this.root, settleMs: 0, settleMaxMs: 0 } as FolderConfig,
+      folder: {
+        name: folder,
+        path: this.root,
+        to: [to],
+        settleMs: 0,
+        settleMaxMs: 0,
+        deleteGraceMs,
+        maxDelete,
+        archivePrefix: 'archive/',
+      } as unknown as FolderConfig,
       to,
       root: { path: this.root, symlinks: 'skip' },
       selection: new Selection({ include: [], exclude: ['excluded/'] }),
@@ -103,12 +125,13 @@ export class DrainedFolder {
       sharing:
         makesKeys(rules) || this.it.journal.hasTails(row.routeId) ? [{ routeId: row.routeId, prefix }] : [],
       keysInFlight: new KeysInFlight(),
-      judgement: { policy, compare, preserve, preserveChanges, toleranceMs: 2_000 },
+      judgement: { policy, compare, delete: deleteMode, preserve, preserveChanges, toleranceMs: 2_000 },
       checksum: config.checksum,
       describe: (filePath, file) => describeFile(describe(filePath, file, Date.now()), file, preserve),
-      needsConditions: policy !== 'overwrite',
+      needsConditions: policy !== 'overwrite' || deleteMode === 'archive',
       unsafeEmulation,
       emulates: false,
+      looksBeforeDelete: false,
       capabilities: undefined,
       learning: undefined,
     };
@@ -156,9 +179,31 @@ export class DrainedFolder {
     this.journal.observe(folderId, [routeId], observations, atOnce, Date.now());
   }
 
+  /** As after a scan that found the root in order. */
+  #makeDeletes(): FolderDeletes {
+    const { folder, folderId } = this.route;
+    const lookAtFolder = () => lookAtRoot(folder.name, this.root);
+    const root = lookAtFolder();
+    if (root.state === 'ok' && this.journal.deletes.root(folderId) === undefined) {
+      this.journal.deletes.recordRoot(folderId, root);
+    }
+    const log = this.#logger();
+    const deletes = new FolderDeletes({
+      folder,
+      folderId,
+      journal: this.journal,
+      lookAtRoot: lookAtFolder,
+      log,
+    });
+    deletes.isScanned = this.isScanned;
+    this.deletes = deletes;
+    return deletes;
+  }
+
   drain(): Drain {
     return new Drain(this.route, {
       journal: this.journal,
+      deletes: this.#makeDeletes(),
       budget: this.budget,
       partBudget: this.partBudget,
       log: this.#logger(),

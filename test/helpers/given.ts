@@ -124,7 +124,15 @@ export function judgement(
   compare: Judgement['compare'] = 'content',
   more: Partial<Judgement> = {},
 ): Judgement {
-  return { policy, compare, preserve: [], preserveChanges: 'lazy', toleranceMs: 2_000, ...more };
+  return {
+    policy,
+    compare,
+    delete: 'keep',
+    preserve: [],
+    preserveChanges: 'lazy',
+    toleranceMs: 2_000,
+    ...more,
+  };
 }
 
 export const none = { kind: 'none' } as const satisfies Precondition;
@@ -148,6 +156,18 @@ export function settle(outcome: SettledOutcome, reason: Reason, owned: 'owned' |
 
 export function conflict(reason: ConflictReason): Action {
   return { kind: 'conflict', reason };
+}
+
+/** The object is deleted. */
+export function remove(
+  precondition: Exclude<Precondition, { kind: 'absent' }>,
+  outcome: 'deleted' | 'archived' = 'deleted',
+): Action {
+  return { kind: 'delete', precondition, outcome, reason: 'deleted-locally' };
+}
+
+export function forget(outcome: 'kept-remote' | 'deleted', reason: Reason): Action {
+  return { kind: 'forget', outcome, reason };
 }
 
 export function copy(precondition: Precondition): Action {
@@ -179,6 +199,8 @@ export function words(action: Action): string {
     }
     case 'describe':
       return `described anew (${action.reason})`;
+    case 'delete':
+      return `${action.outcome}${action.precondition.kind === 'etag' ? ' if it is the same' : ''} (${action.reason})`;
     case 'settle':
     case 'forget':
     case 'drop':

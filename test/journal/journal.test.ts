@@ -356,7 +356,7 @@ describe('a change that is stuck', () => {
     ['failed', 'pending'],
     ['blocked', 'pending'],
     ['conflict', 'conflict'],
-    ['held', 'held'],
+    ['held', 'pending'],
   ] as const)('%s: is %s when its file changes', (state, then) => {
     const it = testJournal();
     it.observe('a/b');

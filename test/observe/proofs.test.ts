@@ -24,6 +24,7 @@ function watchThread() {
     { journalFile: journalFile(join(directory, 'state')), folders: [], watch: true },
     {
       onObserved: ignore,
+      onScanning: ignore,
       onScanned: ignore,
       onWatching: ignore,
       onDegraded: ignore,

@@ -17,6 +17,7 @@ const enforcesAll: Capabilities = {
   copyIfMatch: true,
   checksums: true,
   multipartTags: true,
+  deleteIfMatch: true,
 };
 
 function open(bucket: Bucket): S3Destination {
@@ -52,8 +53,10 @@ test.each<[string, LegacySwitch[], Partial<Capabilities>]>([
       copyIfAbsent: false,
       copyIfMatch: false,
       completeIfAbsent: false,
+      deleteIfMatch: false,
     },
   ],
+  ['one that ignores If-Match on DeleteObject', ['ignore-conditions-on-delete'], { deleteIfMatch: false }],
   ['one that drops checksums', ['ignore-checksums'], { checksums: false }],
   ['one that drops tags of uploads in parts', ['drop-multipart-tags'], { multipartTags: false }],
   ['one that has no tags', ['reject-tagging'], { multipartTags: false }],
@@ -64,6 +67,7 @@ test.each<[string, LegacySwitch[], Partial<Capabilities>]>([
     [
       'ignore-conditions-on-complete',
       'ignore-conditions-on-copy',
+      'ignore-conditions-on-delete',
       'if-match-unquoted-only',
       'if-match-missing-412',
       'drop-multipart-tags',
@@ -76,6 +80,7 @@ test.each<[string, LegacySwitch[], Partial<Capabilities>]>([
       copyIfMatch: false,
       completeIfAbsent: false,
       multipartTags: false,
+      deleteIfMatch: false,
     },
   ],
 ])('%s', async (_store, legacy, differences) => {
@@ -105,6 +110,7 @@ test('with the right to write alone it tells what it may not ask', async () => {
     completeIfAbsent: true,
     checksums: false,
     multipartTags: false,
+    deleteIfMatch: 'denied',
   });
 });
 

@@ -428,6 +428,7 @@ test('a locked file of a store that enforces conditions on PutObject only has it
     copyIfMatch: true,
     checksums: true,
     multipartTags: true,
+    deleteIfMatch: true,
   } as const;
   const precondition: Precondition = absent;
   expect(await it.upload('a', largeBytes, { capabilities, precondition })).toMatchObject({ kind: 'written' });

@@ -26,6 +26,7 @@ const enforcesAll: Capabilities = {
   copyIfMatch: true,
   checksums: true,
   multipartTags: true,
+  deleteIfMatch: true,
 };
 
 /** Remembers one upload, as the journal does. */

@@ -29,6 +29,7 @@ function start(options: {
       tell(message);
       return options.onObserved?.(message);
     },
+    onScanning: tell,
     onScanned: tell,
     onWatching: tell,
     onDegraded: tell,
@@ -71,7 +72,7 @@ describe('the watch thread', () => {
     write(root, 'a', 'd/b');
     const { all, heard, until } = start({ folders: [folderAt(root)] });
     await until(() => all('scanned').length === 1);
-    expect(heard.map(({ kind }) => kind)).toEqual(['watching', 'observed', 'scanned']);
+    expect(heard.map(({ kind }) => kind)).toEqual(['watching', 'scanning', 'observed', 'scanned']);
     expect(all('observed')[0]).toMatchObject({ cause: 'scan', observations: [{ name: 'a' }, { name: 'b' }] });
     expect(all('scanned')[0]).toMatchObject({ folderId: 1, files: 2, directories: 2, skippedSymlinks: 0 });
     write(root, 'd/c');

@@ -1,0 +1,246 @@
+// Deletes that wait: for the second look, for quiet, or for a person. A change is absent (`absent_at`) from the first look
+// that found no file at its path until it ends or the file is back; how many there are is what the guards count.
+import type { Database } from 'better-sqlite3';
+import type { HoldReason } from '../core/safety.ts';
+import { directoryOf, joinPath, nameOf } from '../core/key.ts';
+
+export interface HeldDelete {
+  readonly routeId: number;
+  readonly path: string;
+  /** Absent while it only waits for its second look. */
+  readonly heldFor: HoldReason | undefined;
+  readonly message: string;
+  /** When the file was first seen absent. */
+  readonly absentSinceMs: number;
+}
+
+interface HeldRow {
+  change_id: number;
+  route_id: number;
+  path: string;
+  name: string;
+  held_for: HoldReason | null;
+  message: string | null;
+  absent_at: number | null;
+  since_at: number;
+}
+
+const minuteMs = 60_000;
+/** Deletes count for so long. */
+const windowMinutes = 60;
+
+export class Deletes {
+  readonly #database: Database;
+  readonly #sql: ReturnType<typeof prepare>;
+
+  constructor(database: Database) {
+    this.#database = database;
+    this.#sql = prepare(database);
+  }
+
+  /** Files that are absent and whose deletes have not ended, approved ones left out; counted up to a limit. */
+  waiting(routeId: number, limit: number): number {
+    return this.#sql.waiting.get(routeId, limit)!;
+  }
+
+  /** When the route's last absence was found; 0 when nothing is absent. */
+  newestAbsenceMs(routeId: number): number {
+    return this.#sql.newestAbsence.get(routeId) ?? 0;
+  }
+
+  /** Deletes that were sent within the last hour, approved ones left out. */
+  recent(routeId: number, nowMs: number): number {
+    return this.#sql.recent.get(routeId, Math.floor(nowMs / minuteMs) - windowMinutes)!;
+  }
+
+  /** Files that are known to be in S3, counted up to a limit. */
+  tracked(routeId: number, limit: number): number {
+    return this.#sql.tracked.get(routeId, limit)!;
+  }
+
+  /**
+   * Paths of which something was told since they were last looked at, and of which a file is known: some may be absent.
+   * @returns undefined when more than `limit` changes wait
+   */
+  unlooked(routeId: number, limit: number): string[] | undefined {
+    const rows = this.#sql.unlooked.all(routeId, limit + 1);
+    if (rows.length > limit) return undefined;
+    return rows.flatMap((row) => (row.known === 1 ? [joinPath(row.path, row.name)] : []));
+  }
+
+  /** Holds every delete of a folder that waits, on all its routes. @returns how many */
+  holdAll(folderId: number, reason: HoldReason, message: string): number {
+    return this.#sql.holdAll.run({ folderId, reason, message }).changes;
+  }
+
+  /** Deletes of a route that wait for a person or for their second look, oldest first. */
+  list(routeId: number): HeldDelete[] {
+    return this.#sql.list.all(routeId).map((row) => ({
+      routeId: row.route_id,
+      path: joinPath(row.path, row.name),
+      heldFor: row.held_for ?? undefined,
+      message: row.message ?? '',
+      absentSinceMs: row.absent_at ?? row.since_at,
+    }));
+  }
+
+  heldCount(routeId: number): number {
+    return this.#sql.heldCount.get(routeId)!;
+  }
+
+  /** Lets held deletes go: they are looked at once more, and are not counted as too many. */
+  approve(deletes: readonly HeldDelete[], nowMs: number): void {
+    this.#database
+      .transaction(() => {
+        for (const { routeId, path } of deletes) {
+          this.#sql.approve.run({ routeId, directory: directoryOf(path), name: nameOf(path), nowMs });
+        }
+      })
+      .immediate();
+  }
+
+  /** Ends held deletes and keeps their objects, as `delete: keep` would have. */
+  discard(deletes: readonly HeldDelete[], nowMs: number): void {
+    this.#database
+      .transaction(() => {
+        for (const { routeId, path } of deletes) {
+          const place = { routeId, directory: directoryOf(path), name: nameOf(path) };
+          this.#sql.keep.run({ ...place, nowMs });
+          this.#sql.drop.run(place);
+        }
+      })
+      .immediate();
+  }
+
+  /** The first look found nothing, or a later one still does not. */
+  absent(changeId: number, generation: number, readyAtMs: number, nowMs: number): boolean {
+    return this.#sql.absent.run({ changeId, generation, readyAtMs, nowMs }).changes === 1;
+  }
+
+  /** Remembers why a change is held until a person answers. */
+  held(changeId: number, reason: HoldReason, nowMs: number): void {
+    this.#sql.held.run(reason, nowMs, changeId);
+  }
+
+  /** The file is back. */
+  returned(changeId: number): void {
+    this.#sql.returned.run(changeId);
+  }
+
+  /** Counts a delete that nobody was asked about. */
+  sent(routeId: number, nowMs: number): void {
+    const minute = Math.floor(nowMs / minuteMs);
+    this.#sql.countSent.run(routeId, minute);
+    this.#sql.forgetSent.run(routeId, minute - windowMinutes);
+  }
+
+  /** The root that the files of a folder are known in; undefined before its first scan. */
+  root(folderId: number): string | undefined {
+    return this.#sql.root.get(folderId) ?? undefined;
+  }
+
+  /**
+   * From now on the folder's files are those below this root. Files that were on the file system of the root before are taken
+   * to be on this one: a restart of the machine may number devices anew.
+   */
+  recordRoot(folderId: number, root: { readonly identity: string; readonly dev: bigint }): void {
+    const dev = BigInt.asIntN(64, root.dev);
+    this.#database
+      .transaction(() => {
+        const before = this.#sql.rootDevice.get(folderId) ?? undefined;
+        if (before !== undefined && before !== dev) this.#sql.moveDevice.run(dev, before, folderId);
+        this.#sql.recordRoot.run(root.identity, dev, folderId);
+      })
+      .immediate();
+  }
+
+  /** How many names of a folder have a file that is known to be in S3. */
+  trackedNames(folderId: number): number {
+    return this.#sql.trackedNames.get(folderId)!;
+  }
+}
+
+function prepare(database: Database) {
+  const integer = <P extends unknown[]>(sql: string) => database.prepare<P, number>(sql).pluck();
+  const changeAt = `route_id = @routeId AND name = @name AND state = 'held' AND dir_id IN
+    (SELECT dir_id FROM route JOIN directory USING (folder_id) WHERE route_id = @routeId AND directory.path = @directory)`;
+  return {
+    // A held delete that was told of again has no `absent_at` until it is looked at.
+    waiting: integer<[number, number]>(
+      `SELECT count(*) FROM (SELECT 1 FROM change
+         WHERE route_id = ? AND (absent_at IS NOT NULL OR held_for IS NOT NULL) AND approved_at IS NULL
+           AND state IN ('pending', 'claimed', 'held') LIMIT ?)`,
+    ),
+    newestAbsence: integer<[number]>(
+      `SELECT max(absent_at) FROM change WHERE route_id = ? AND absent_at IS NOT NULL AND held_for IS NULL`,
+    ),
+    recent: integer<[number, number]>(
+      'SELECT coalesce(sum(count), 0) FROM sent_delete WHERE route_id = ? AND minute > ?',
+    ),
+    tracked: integer<[number, number]>(
+      'SELECT count(*) FROM (SELECT 1 FROM baseline WHERE route_id = ? AND gone = 0 LIMIT ?)',
+    ),
+    unlooked: database.prepare<[number, number], { path: string; name: string; known: number }>(
+      `SELECT directory.path, change.name, EXISTS (SELECT 1 FROM baseline
+         WHERE route_id = change.route_id AND dir_id = change.dir_id AND name = change.name AND gone = 0) AS known
+       FROM (SELECT route_id, dir_id, name FROM change
+             WHERE route_id = ? AND state = 'pending' AND absent_at IS NULL AND held_for IS NULL LIMIT ?) AS change
+       JOIN directory USING (dir_id)`,
+    ),
+    holdAll: database.prepare<[{ folderId: number; reason: string; message: string }]>(
+      `UPDATE change SET state = 'held', held_for = @reason, code = @reason, message = @message
+       WHERE route_id IN (SELECT route_id FROM route WHERE folder_id = @folderId)
+         AND state = 'pending' AND absent_at IS NOT NULL AND approved_at IS NULL`,
+    ),
+    list: database.prepare<[number], HeldRow>(
+      `SELECT change_id, route_id, directory.path, name, held_for, message, absent_at, since_at
+       FROM change JOIN directory USING (dir_id)
+       WHERE route_id = ? AND (state = 'held' OR (state = 'pending' AND absent_at IS NOT NULL))
+       ORDER BY absent_at, directory.path, name`,
+    ),
+    heldCount: integer<[number]>(`SELECT count(*) FROM change WHERE route_id = ? AND state = 'held'`),
+    approve: database.prepare(
+      `UPDATE change SET state = 'pending', approved_at = @nowMs, held_for = NULL, code = NULL, message = NULL,
+                         ready_at = @nowMs, attempts = 0
+       WHERE ${changeAt}`,
+    ),
+    keep: database.prepare(
+      `UPDATE baseline SET outcome = 'kept-remote', gone = 1, settled_at = @nowMs
+       WHERE (route_id, dir_id, name) IN (SELECT route_id, dir_id, name FROM change WHERE ${changeAt})`,
+    ),
+    drop: database.prepare(`DELETE FROM change WHERE ${changeAt}`),
+    absent: database.prepare(
+      `UPDATE change SET state = 'pending', absent_at = coalesce(absent_at, @nowMs), ready_at = @readyAtMs,
+                         seen_size = -1, seen_mtime_ns = 0, seen_ctime_ns = 0, seen_ino = 0
+       WHERE change_id = @changeId AND generation = @generation`,
+    ),
+    held: database.prepare<[string, number, number]>(
+      `UPDATE change SET held_for = ?, absent_at = coalesce(absent_at, ?), approved_at = NULL WHERE change_id = ?`,
+    ),
+    returned: database.prepare<[number]>(
+      'UPDATE change SET absent_at = NULL, held_for = NULL, approved_at = NULL WHERE change_id = ?',
+    ),
+    countSent: database.prepare<[number, number]>(
+      `INSERT INTO sent_delete (route_id, minute, count) VALUES (?, ?, 1)
+       ON CONFLICT (route_id, minute) DO UPDATE SET count = count + 1`,
+    ),
+    forgetSent: database.prepare<[number, number]>(
+      'DELETE FROM sent_delete WHERE route_id = ? AND minute <= ?',
+    ),
+    root: database.prepare<[number], string | null>('SELECT root FROM folder WHERE folder_id = ?').pluck(),
+    rootDevice: database
+      .prepare<[number], bigint | null>('SELECT root_dev FROM folder WHERE folder_id = ?')
+      .pluck()
+      .safeIntegers(),
+    moveDevice: database.prepare<[bigint, bigint, number]>(
+      `UPDATE baseline SET dev = ? WHERE dev = ? AND route_id IN (SELECT route_id FROM route WHERE folder_id = ?)`,
+    ),
+    recordRoot: database.prepare<[string, bigint, number]>(
+      'UPDATE folder SET root = ?, root_dev = ? WHERE folder_id = ?',
+    ),
+    trackedNames: integer<[number]>(
+      `SELECT count(*) FROM (SELECT DISTINCT dir_id, name FROM baseline
+         WHERE gone = 0 AND route_id IN (SELECT route_id FROM route WHERE folder_id = ?))`,
+    ),
+  };
+}
