@@ -3,11 +3,12 @@
 import { realpathSync, statSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
 import { makeFilter } from '../core/filter.ts';
+import { checkCredentials } from './check-credentials.ts';
 import { checkRules, checkSelector } from './check-rules.ts';
 import { isInTheOpen, routePrefix } from './config.ts';
 import type { DestinationConfig, FolderConfig } from './config.ts';
 import { asMapping, isMapping } from './document.ts';
-import type { ConfigDocument, Path } from './document.ts';
+import type { ConfigDocument, Path, Secrets } from './document.ts';
 import type { ConfigParts } from './effective.ts';
 import { problem, warning, type Finding } from './finding.ts';
 import { didYouMean } from './problem.ts';
@@ -18,14 +19,19 @@ import { formatDuration } from './units.ts';
 /**
  * Everything that is wrong or doubtful about parts that are valid by themselves.
  * @param nowMs what is in the past is refused
+ * @param secrets whether files with secrets must be there to be read
  */
 export function checkConfig(
   document: ConfigDocument,
   parts: ConfigParts,
   nowMs: number,
+  secrets: Secrets,
 ): { problems: Problem[]; warnings: Problem[] } {
   const findings = [
-    ...[...parts.destinations.values()].flatMap((destination) => [...checkDestination(destination)]),
+    ...[...parts.destinations.values()].flatMap((destination) => [
+      ...checkDestination(destination),
+      ...checkCredentials(destination, secrets),
+    ]),
     ...parts.folders.flatMap((folder) => [
       ...checkRoot(folder),
       ...checkPolicies(document, folder),
@@ -87,20 +93,6 @@ function* checkDestination(destination: DestinationConfig): Iterable<Finding> {
   }
   if (destination.accelerate && destination.fips) {
     yield problem(at('accelerate'), 'has no FIPS endpoints; remove accelerate or fips', 'key');
-  }
-  if (destination.credentials && destination.profile !== undefined) {
-    yield problem(
-      at('profile'),
-      'there are credentials too, and only one can be used; remove one of them',
-      'key',
-    );
-  }
-  if (destination.externalId !== undefined && destination.roleArn === undefined) {
-    yield problem(
-      at('external-id'),
-      'is for assuming a role, and there is no role-arn; add it or remove external-id',
-      'key',
-    );
   }
   if (destination.caFile !== undefined) {
     const read = readTextFile(destination.caFile, caBytesMax);

@@ -51,8 +51,12 @@ export interface DestinationConfig {
     readonly sessionToken?: string;
   };
   readonly profile?: string;
+  /** Absolute. Absent: that of the SDK. */
+  readonly sharedCredentialsFile?: string;
   readonly roleArn?: string;
   readonly externalId?: string;
+  /** Absolute. Who has the token in it may assume the role. */
+  readonly webIdentityTokenFile?: string;
   readonly expectedBucketOwner?: string;
   readonly requestPayer: boolean;
   readonly accelerate: boolean;

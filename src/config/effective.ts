@@ -111,14 +111,16 @@ function effectiveDestination(name: string, input: DestinationInput, place: Surr
         sessionToken: credentials['session-token'],
       }),
     profile: input.profile,
+    sharedCredentialsFile: absolute(input['shared-credentials-file'], place),
     roleArn: input['role-arn'],
     externalId: input['external-id'],
+    webIdentityTokenFile: absolute(input['web-identity-token-file'], place),
     expectedBucketOwner: input['expected-bucket-owner'],
     requestPayer: input['request-payer'],
     accelerate: input.accelerate,
     dualstack: input.dualstack,
     fips: input.fips,
-    caFile: input['ca-file'] === undefined ? undefined : resolve(place.directory, input['ca-file']),
+    caFile: absolute(input['ca-file'], place),
     checksum: input.checksum,
     requestsPerDay: input['requests-per-day'],
     unsafeEmulation: input['unsafe-emulation'],
@@ -159,6 +161,10 @@ function effectiveRoute(
     compare: own.compare ?? folder.compare,
     delete: own.delete ?? folder.delete,
   });
+}
+
+function absolute(file: string | undefined, { directory }: Surroundings): string | undefined {
+  return file === undefined ? undefined : resolve(directory, file);
 }
 
 /** A text is one pattern or, when it has several lines, what would stand in a .gitignore. */

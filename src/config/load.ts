@@ -43,7 +43,7 @@ export function loadConfig(file: string, env: Environment, secrets: Secrets = 'n
 
   const place = { file: resolve(file), directory: dirname(resolve(file)), host: hostname(), env };
   const parts = effectiveParts(document, place);
-  const checked = checkConfig(document, parts, Date.now());
+  const checked = checkConfig(document, parts, Date.now(), secrets);
   const problems = inFileOrder([
     ...document.problems,
     ...schemaProblems(document),

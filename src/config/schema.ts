@@ -128,7 +128,14 @@ export const destinationSchema = z.strictObject({
     .describe(
       'Keys of this destination. Default: the profile or role, else the default chain of the AWS SDK.',
     ),
-  profile: text().optional().describe('Profile of ~/.aws/config to use.'),
+  profile: text()
+    .optional()
+    .describe('Profile of ~/.aws/config or ~/.aws/credentials, or of shared-credentials-file, to use.'),
+  'shared-credentials-file': path()
+    .optional()
+    .describe(
+      'File with profiles, as ~/.aws/credentials is; relative to the config file. Default: $AWS_SHARED_CREDENTIALS_FILE, then that one.',
+    ),
   'role-arn': text()
     .regex(
       /^arn:[a-z0-9-]+:iam::[^:]*:role\/.+$/,
@@ -137,6 +144,11 @@ export const destinationSchema = z.strictObject({
     .optional()
     .describe('Role to assume.'),
   'external-id': text().optional().describe('External id that the role asks for.'),
+  'web-identity-token-file': path()
+    .optional()
+    .describe(
+      'File with the token of a web identity that may assume the role; relative to the config file. Default: $AWS_WEB_IDENTITY_TOKEN_FILE with $AWS_ROLE_ARN.',
+    ),
   'expected-bucket-owner': z
     .string({
       error: ({ input }) =>

@@ -54,6 +54,7 @@ import type {
   WrittenPart,
 } from './destination.ts';
 import { classify, codeOf, statusOf } from './classify.ts';
+import { credentialsConfig } from './credentials.ts';
 import { copySourceKeyInput, customerKeyInput, describe } from './describe.ts';
 import { installLeanPut, leanPutOf, type Agents } from './lean-put.ts';
 import { writeIdFromMetadata, mtimeFromMetadata } from './metadata.ts';
@@ -674,29 +675,6 @@ function clientConfig(config: DestinationConfig, agents: Agents, timing: Timing)
       throwOnRequestTimeout: true,
     },
     expectContinueHeader: false,
-  };
-}
-
-/** Whose rights are used: given keys, a profile, the SDK's default chain; and from there a role, when one is named. */
-function credentialsConfig(config: DestinationConfig): Pick<S3ClientConfig, 'credentials' | 'profile'> {
-  const { credentials, profile, roleArn, externalId, region } = config;
-  if (roleArn === undefined) return { ...(credentials && { credentials }), ...(profile && { profile }) };
-  return {
-    credentials: async () => {
-      // Loaded only where a role is used: it brings the STS client.
-      const { fromIni, fromTemporaryCredentials } = await import('@aws-sdk/credential-providers');
-      const from = credentials ?? (profile === undefined ? undefined : fromIni({ profile }));
-      const assume = fromTemporaryCredentials({
-        ...(from && { masterCredentials: from }),
-        params: {
-          RoleArn: roleArn,
-          RoleSessionName: 's3syncd',
-          ...(externalId !== undefined && { ExternalId: externalId }),
-        },
-        ...(region !== undefined && { clientConfig: { region } }),
-      });
-      return assume();
-    },
   };
 }
 
