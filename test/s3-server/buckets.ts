@@ -190,14 +190,13 @@ export function getConfiguration(name: ConfigurationName): (call: Call) => Answe
   };
 }
 
-export function putConfiguration(name: ConfigurationName): (call: Call) => Answer {
-  const { root, isProtected }: Configuration = configurations[name];
+export function putConfiguration(name: Exclude<ConfigurationName, 'policy'>): (call: Call) => Answer {
+  const { root, isProtected }: Configuration & { root: string } = configurations[name];
   return (call) => {
     if (isProtected) requireProtected(call);
-    if (root === undefined) checkJson(call.document);
-    else parseDocument(call.document, root);
+    parseDocument(call.document, root);
     saveConfiguration(call, name, call.document.toString('utf8'));
-    return name === 'policy' || name === 'tagging' ? noContent : { status: 200 };
+    return name === 'tagging' ? noContent : { status: 200 };
   };
 }
 
@@ -216,27 +215,86 @@ export function deleteConfiguration(name: ConfigurationName): (call: Call) => An
   };
 }
 
-function saveConfiguration(call: Call, name: ConfigurationName, text: string | null): void {
+function saveConfiguration(call: Call, name: ConfigurationName | 'acl', text: string | null): void {
   const bucket = bucketOf(call);
   call.store.saveBucket({ ...bucket, configuration: { ...bucket.configuration, [name]: text } });
+}
+
+export function putBucketPolicy(call: Call): Answer {
+  checkJson(call.document);
+  const policy = call.document.toString('utf8');
+  if (isPublicPolicy(policy) && isBlocked(call, 'BlockPublicPolicy')) {
+    throw s3Error('AccessDenied', 'public policies are prevented by the BlockPublicPolicy setting');
+  }
+  saveConfiguration(call, 'policy', policy);
+  return noContent;
 }
 
 export function getBucketPolicyStatus(call: Call): Answer {
   const policy = bucketOf(call).configuration['policy'];
   if (policy == null) throw s3Error('NoSuchBucketPolicy');
+  return xmlAnswer(document('PolicyStatus', element('IsPublic', isPublicPolicy(policy))));
+}
+
+function isPublicPolicy(policy: string): boolean {
   const { Statement } = JSON.parse(policy) as {
     Statement?: { Effect?: string; Principal?: unknown; Condition?: unknown }[];
   };
-  const isPublic = (Statement ?? []).some(
+  return (Statement ?? []).some(
     ({ Effect, Principal, Condition }) =>
       Effect === 'Allow' && Condition === undefined && JSON.stringify(Principal ?? '').includes('"*"'),
   );
-  return xmlAnswer(document('PolicyStatus', element('IsPublic', isPublic)));
 }
+
+function isBlocked(call: Call, setting: 'BlockPublicPolicy' | 'BlockPublicAcls'): boolean {
+  const { publicAccessBlock = accessBlockByDefault } = bucketOf(call).configuration;
+  return publicAccessBlock?.includes(`<${setting}>true<`) ?? false;
+}
+
+const everybody = 'http://acs.amazonaws.com/groups/global/AllUsers';
+
+/** Whom each canned ACL lets do what, besides the owner. */
+const bucketAcls: Readonly<Record<string, readonly (readonly [group: string, permission: string])[]>> = {
+  private: [],
+  'public-read': [[everybody, 'READ']],
+  'public-read-write': [
+    [everybody, 'READ'],
+    [everybody, 'WRITE'],
+  ],
+  'authenticated-read': [['http://acs.amazonaws.com/groups/global/AuthenticatedUsers', 'READ']],
+};
+
+export function putBucketAcl(call: Call): Answer {
+  const acl = call.headers['x-amz-acl'];
+  if (acl === undefined) throw s3Error('NotImplemented', 'Only canned ACLs are implemented');
+  if (bucketAcls[acl] === undefined) throw s3Error('InvalidArgument');
+  const { ownershipControls: ownership = ownershipByDefault } = bucketOf(call).configuration;
+  if (ownership?.includes('BucketOwnerEnforced') && acl !== 'private')
+    throw s3Error('AccessControlListNotSupported');
+  if (acl !== 'private' && isBlocked(call, 'BlockPublicAcls')) {
+    throw s3Error('AccessDenied', 'public ACLs are prevented by the BlockPublicAcls setting');
+  }
+  saveConfiguration(call, 'acl', acl);
+  return { status: 200 };
+}
+
+const instance = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"';
 
 export function getBucketAcl(call: Call): Answer {
   const owner = element('ID', call.accountId);
-  const grantee = `<Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser">${owner}</Grantee>`;
-  const grant = group('Grant', grantee, element('Permission', 'FULL_CONTROL'));
-  return xmlAnswer(document('AccessControlPolicy', group('Owner', owner), group('AccessControlList', grant)));
+  const grant = (type: string, grantee: string, permission: string) =>
+    group(
+      'Grant',
+      `<Grantee ${instance} xsi:type="${type}">${grantee}</Grantee>`,
+      element('Permission', permission),
+    );
+  const grants = [
+    grant('CanonicalUser', owner, 'FULL_CONTROL'),
+    ...bucketAcls[bucketOf(call).configuration['acl'] ?? 'private']!.map(([uri, permission]) =>
+      grant('Group', element('URI', uri), permission),
+    ),
+  ];
+  return xmlAnswer(
+    document('AccessControlPolicy', group('Owner', owner), group('AccessControlList', ...grants)),
+  );
 }

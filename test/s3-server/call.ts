@@ -46,7 +46,9 @@ export function query(call: Call, name: string): string | undefined {
 export function bucketOf(call: Call): Bucket {
   const bucket = call.store.bucket(call.request.bucket);
   if (bucket === undefined) throw s3Error('NoSuchBucket', undefined, { BucketName: call.request.bucket });
-  return bucket;
+  if (bucket.region === call.region) return bucket;
+  const details = { Bucket: bucket.name, Endpoint: `${bucket.name}.s3.${bucket.region}.amazonaws.com` };
+  throw s3Error('PermanentRedirect', undefined, details, { 'x-amz-bucket-region': bucket.region });
 }
 
 /** The version a read is about: the one of `versionId`, else the current one. */

@@ -510,11 +510,13 @@ describe('buckets', () => {
       Rules,
     );
     await client.send(new S3.DeleteBucketLifecycleCommand({ Bucket }));
-    await client.send(new S3.DeletePublicAccessBlockCommand({ Bucket }));
     const Policy = JSON.stringify({
       Statement: [{ Effect: 'Allow', Principal: '*', Action: 's3:GetObject', Resource: '*' }],
     });
-    await client.send(new S3.PutBucketPolicyCommand({ Bucket, Policy }));
+    const openToAll = new S3.PutBucketPolicyCommand({ Bucket, Policy });
+    expect(await outcome(client.send(openToAll))).toBe('403 AccessDenied');
+    await client.send(new S3.DeletePublicAccessBlockCommand({ Bucket }));
+    await client.send(openToAll);
     expect(await read()).toEqual([
       `404 ${lifecycle}`,
       `404 ${lock}`,
@@ -523,6 +525,35 @@ describe('buckets', () => {
     ]);
     const status = await client.send(new S3.GetBucketPolicyStatusCommand({ Bucket }));
     expect(status.PolicyStatus).toEqual({ IsPublic: true });
+  });
+});
+
+test('a bucket has an ACL for everybody where ACLs are on and nothing blocks it', async () => {
+  await using fixture = await start();
+  const { client } = fixture;
+  const publish = () => outcome(client.send(new S3.PutBucketAclCommand({ Bucket, ACL: 'public-read' })));
+  expect(await publish()).toBe('400 AccessControlListNotSupported');
+  const OwnershipControls = { Rules: [{ ObjectOwnership: 'ObjectWriter' as const }] };
+  await client.send(new S3.PutBucketOwnershipControlsCommand({ Bucket, OwnershipControls }));
+  expect(await publish()).toBe('403 AccessDenied');
+  await client.send(new S3.DeletePublicAccessBlockCommand({ Bucket }));
+  expect(await publish()).toBe('200');
+  const { Grants } = await client.send(new S3.GetBucketAclCommand({ Bucket }));
+  expect(Grants?.[1]).toMatchObject({
+    Grantee: { Type: 'Group', URI: 'http://acs.amazonaws.com/groups/global/AllUsers' },
+    Permission: 'READ',
+  });
+});
+
+test('a bucket of another region is told where it is', async () => {
+  await using fixture = await start({ buckets: [{ name: Bucket, region: 'eu-west-1' }] });
+  const error = await fixture.client
+    .send(new S3.ListObjectsV2Command({ Bucket }))
+    .catch((error: unknown) => error);
+  expect(error).toMatchObject({
+    name: 'PermanentRedirect',
+    $metadata: { httpStatusCode: 301 },
+    $response: { headers: { 'x-amz-bucket-region': 'eu-west-1' } },
   });
 });
 

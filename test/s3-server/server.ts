@@ -36,6 +36,8 @@ import { document, element, errorDocument } from './xml.ts';
 
 interface BucketOptions {
   name: string;
+  /** Default: the server's. A bucket elsewhere is known here, and where it is. */
+  region?: string;
   versioning?: boolean;
   objectLock?: boolean;
 }
@@ -342,9 +344,10 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
 }
 
 function addBucket(store: Store, options: string | BucketOptions, region: string, nowMs: number): void {
-  const { name, versioning, objectLock } = typeof options === 'string' ? { name: options } : options;
+  const { name, versioning, objectLock, ...elsewhere } =
+    typeof options === 'string' ? { name: options } : options;
   if (store.bucket(name) !== undefined) return;
-  const bucket = newBucket(name, region, nowMs);
+  const bucket = newBucket(name, elsewhere.region ?? region, nowMs);
   if (versioning || objectLock) bucket.versioning = 'Enabled';
   if (objectLock) {
     bucket.objectLock = true;
