@@ -41,8 +41,11 @@ const verbs: readonly Verb[] = [
   },
   {
     name: 'check',
-    summary: 'check the config, the folders, and what the buckets allow and enforce',
-    help: 'Writes nothing but one scratch object `.s3syncd-probe` under each prefix, and removes it again.',
+    summary: 'check this machine, the folders, and what the buckets allow and enforce',
+    help:
+      'Each finding says what to do. ✓ is in order; · could be better, or could not be asked; ! costs something; ✗ does not ' +
+      'work, or must not: a bucket that is public without allow-public is one. Writes nothing but one scratch object ' +
+      '`.s3syncd-probe` under each prefix, and removes it again.',
     reports: true,
     load: () => import('./check.ts'),
   },

@@ -70,6 +70,8 @@ export interface DestinationConfig {
   readonly requestsPerDay?: number;
   /** Run a policy that the store cannot enforce by looking first: a race may then replace another's object. */
   readonly unsafeEmulation: boolean;
+  /** The bucket is meant to be public; `check` refuses one otherwise. */
+  readonly allowPublic: boolean;
 }
 
 export interface FolderConfig {

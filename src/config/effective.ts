@@ -124,6 +124,7 @@ function effectiveDestination(name: string, input: DestinationInput, place: Surr
     checksum: input.checksum,
     requestsPerDay: input['requests-per-day'],
     unsafeEmulation: input['unsafe-emulation'],
+    allowPublic: input['allow-public'],
   });
 }
 

@@ -25,7 +25,9 @@ type Condition = Readonly<Record<string, Readonly<Record<string, readonly string
 export function runnerPolicy(config: Config): PolicyDocument {
   const destinations = [...config.destinations.values()];
   const direct = destinations.filter(({ roleArn }) => roleArn === undefined);
-  const roles = new Set(destinations.flatMap(({ roleArn }) => roleArn ?? []));
+  // Who comes with a token of another identity provider is let in by the role itself.
+  const assumed = destinations.filter(({ webIdentityTokenFile }) => webIdentityTokenFile === undefined);
+  const roles = new Set(assumed.flatMap(({ roleArn }) => roleArn ?? []));
   const assume = roles.size === 0 ? [] : [allow('AssumeRole', ['sts:AssumeRole'], [...roles])];
   return policyOf([...direct.flatMap((destination) => statementsOf(config, destination)), ...assume]);
 }

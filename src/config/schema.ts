@@ -181,6 +181,7 @@ export const destinationSchema = z.strictObject({
   'unsafe-emulation': flag(
     'Run a policy that the store cannot enforce by looking first: a file may then replace what somebody else wrote in between.',
   ),
+  'allow-public': flag('The bucket is meant to be public: `check` calls that an error otherwise.'),
 });
 
 /** One entry of `to`: a destination by its name, or with what is otherwise there than in the rest of the folder. */

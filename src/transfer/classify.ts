@@ -17,6 +17,8 @@ interface SdkError {
   code?: string;
   message?: string;
   cause?: unknown;
+  Region?: string;
+  $response?: { headers?: Readonly<Record<string, string>> };
   $metadata?: { httpStatusCode?: number; attempts?: number; requestId?: string };
 }
 
@@ -33,6 +35,14 @@ export function codeOf(error: unknown): string {
   if (code) return code;
   if (cause && typeof cause === 'object' && 'code' in cause) return String(cause.code);
   return name ?? 'Error';
+}
+
+/** Where the bucket is, if this is what is wrong: from the header of a redirect, or the document of a refused signature. */
+function regionOf(error: unknown): string | undefined {
+  const code = codeOf(error);
+  if (code !== 'PermanentRedirect' && code !== 'AuthorizationHeaderMalformed') return undefined;
+  const { $response, Region } = error as SdkError;
+  return $response?.headers?.['x-amz-bucket-region'] ?? Region;
 }
 
 const classByCode: Readonly<Record<string, FailureClass>> = {
@@ -129,7 +139,13 @@ export function classify(error: unknown, subject: RequestSubject): Failure {
     ? `bucket ${subject.bucket} at ${subject.endpoint}`
     : `${subject.bucket}/${subject.key}`;
   const isUnnamed = subject.operation === 'HeadObject' && status === 400 && !(code in classByCode);
-  const detail = advice[isUnnamed ? 'HeadObject400' : code] ?? (error as SdkError).message ?? '';
+  const region = regionOf(error);
+  const detail =
+    (region === undefined
+      ? advice[isUnnamed ? 'HeadObject400' : code]
+      : `the bucket is in ${region}: set \`region: ${region}\``) ??
+    (error as SdkError).message ??
+    '';
   return new Failure(
     `destination "${subject.destination}": ${subject.operation} to ${where} failed: ${code}` +
       `${status === undefined ? '' : ` (HTTP ${status})`}${detail === '' || detail === code ? '' : `: ${detail}`}`,

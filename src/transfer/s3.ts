@@ -11,9 +11,7 @@ import {
   CopyObjectCommand,
   CreateMultipartUploadCommand,
   DeleteObjectCommand,
-  GetBucketOwnershipControlsCommand,
   GetObjectCommand,
-  GetObjectLockConfigurationCommand,
   HeadObjectCommand,
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
@@ -498,46 +496,6 @@ export class S3Destination implements Destination {
 
   #version(key: string, versionId: string | undefined) {
     return { ...this.#common, Key: key, ...(versionId !== undefined && { VersionId: versionId }) };
-  }
-
-  /** Whether objects may have ACLs. Undefined where the store does not tell, or not us. */
-  async allowsAcls(): Promise<boolean | undefined> {
-    const command = new GetBucketOwnershipControlsCommand(this.#common);
-    const ask = () => this.#client.send(command);
-    const answer = await this.#askBucket('GetBucketOwnershipControls', 'OwnershipControlsNotFoundError', ask);
-    if (answer === 'none') return true;
-    const ownership = answer?.OwnershipControls?.Rules?.[0]?.ObjectOwnership;
-    return ownership && ownership !== 'BucketOwnerEnforced';
-  }
-
-  /** Whether objects may be locked. Undefined where the store does not tell, or not us. */
-  async allowsLocks(): Promise<boolean | undefined> {
-    const command = new GetObjectLockConfigurationCommand(this.#common);
-    const ask = () => this.#client.send(command);
-    const answer = await this.#askBucket(
-      'GetObjectLockConfiguration',
-      'ObjectLockConfigurationNotFoundError',
-      ask,
-    );
-    if (answer === 'none') return false;
-    return answer && answer.ObjectLockConfiguration?.ObjectLockEnabled === 'Enabled';
-  }
-
-  /** A configuration of the bucket; `none` where the store says by this code that it has none. */
-  async #askBucket<T extends Answer>(
-    operation: string,
-    noneCode: string,
-    ask: () => Promise<T>,
-  ): Promise<T | 'none' | undefined> {
-    try {
-      return await this.#send(operation, '', ask);
-    } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-      if (error.code === noneCode) return 'none';
-      // Many stores know no such configuration.
-      if (error.class === 'denied' || error.class === 'permanent') return undefined;
-      throw error;
-    }
   }
 
   #condition(precondition: Precondition): { IfNoneMatch?: '*'; IfMatch?: string } {

@@ -9,10 +9,15 @@ export function queuedEventsMax(): number {
   return readLimit('max_queued_events') ?? 16_384;
 }
 
+/** How many directories all watchers of this user may watch; undefined where that cannot be told. */
+export function watchesMax(): number | undefined {
+  return readLimit('max_user_watches');
+}
+
 /** Why part of a folder cannot be watched, and which setting mends it. */
 export function watchFailureReason(error: NodeJS.ErrnoException): string {
   if (error.code === 'ENOSPC') {
-    const now = readLimit('max_user_watches');
+    const now = watchesMax();
     return (
       `the system's limit of watched directories is reached (fs.inotify.max_user_watches${now === undefined ? '' : `=${now}`}): ` +
       `raise it, e.g. sysctl fs.inotify.max_user_watches=${Math.max(524_288, 2 * (now ?? 0))}`

@@ -1,7 +1,9 @@
 // What `iam-policy` prints for a config.
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { bucketPolicy, destinationPolicy, runnerPolicy } from '../../src/config/iam-policy.ts';
-import { configOf, configWith } from './helpers.ts';
+import { configOf, configWith, temporaryDirectory } from './helpers.ts';
 
 const arn = 'arn:aws:s3:::acme-backup';
 const always = ['s3:PutObject', 's3:AbortMultipartUpload', 's3:ListMultipartUploadParts', 's3:GetObject'];
@@ -159,6 +161,14 @@ test('who assumes a role needs nothing else, and the role has the rest', () => {
   ]);
   const direct = configOf(configWith({}));
   expect(destinationPolicy(config, config.destinations.get('backup')!)).toEqual(runnerPolicy(direct));
+});
+
+test('who comes with a token is let in by the role, and needs nothing', () => {
+  const directory = temporaryDirectory();
+  writeFileSync(join(directory, 'token'), 'token');
+  const role = 'role-arn: arn:aws:iam::111122223333:role/backup';
+  const lines = `${role}\nweb-identity-token-file: token`;
+  expect(runnerPolicy(configOf(configWith({ destination: lines }), {}, directory)).Statement).toEqual([]);
 });
 
 test('a bucket policy allows the principal the same, but for keys of KMS', () => {

@@ -60,7 +60,7 @@ describe('a bad config is refused at its place, with what to do', () => {
       'a key that resembles nothing',
       { destination: 'colour: red' },
       [
-        '6:5: destinations.backup.colour: unknown key; known are bucket, prefix, region, endpoint, path-style, credentials, profile, shared-credentials-file, role-arn, external-id, web-identity-token-file, expected-bucket-owner, request-payer, accelerate, dualstack, fips, ca-file, checksum, requests-per-day, unsafe-emulation',
+        '6:5: destinations.backup.colour: unknown key; known are bucket, prefix, region, endpoint, path-style, credentials, profile, shared-credentials-file, role-arn, external-id, web-identity-token-file, expected-bucket-owner, request-payer, accelerate, dualstack, fips, ca-file, checksum, requests-per-day, unsafe-emulation, allow-public',
       ],
     ],
     [
@@ -783,6 +783,7 @@ describe('a good config', () => {
             fips: false,
             checksum: 'crc32',
             unsafeEmulation: false,
+            allowPublic: false,
           },
         ],
       ]),

@@ -41,6 +41,7 @@ export class Bucket {
       fips: false,
       checksum: 'crc32',
       unsafeEmulation: false,
+      allowPublic: false,
       ...more,
     };
   }

@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import manifest from '../../package.json' with { type: 'json' };
-import { noLocalServer, startStore, workspace } from './harness.ts';
+import { noLocalServer, noRoot, startStore, workspace } from './harness.ts';
 import { external } from './store.ts';
 
 describe('check', () => {
@@ -23,8 +23,50 @@ describe('check', () => {
     expect(fs.existsSync(home.stateDir)).toBe(false);
     const { json } = await home.s3syncd('check', '--json');
     // Another store may lack something, and check may say so.
-    const bad = json.findings.filter(({ level }: { level: string }) => level !== 'ok');
+    const bad = json.findings.filter(
+      ({ level }: { level: string }) => level === 'warning' || level === 'error',
+    );
     expect(external ? [] : bad).toStrictEqual([]);
+    for (const finding of json.findings) {
+      expect(finding).toMatchObject({
+        level: expect.any(String),
+        topic: expect.any(String),
+        subject: expect.any(String),
+        message: expect.any(String),
+        temporary: expect.any(Boolean),
+      });
+    }
+  });
+
+  test.skipIf(noLocalServer)(
+    'of a healthy setup is a line for each part, and of the rest says what to do',
+    async () => {
+      const store = await startStore();
+      const home = workspace(store);
+      const { stdout } = await home.s3syncd('check');
+      expect(stdout.replaceAll(home.directory, '').replaceAll(store.bucket, 'BUCKET').split('\n')).toEqual([
+        '✓ /config.yaml: is valid',
+        '✓ state-dir /state: can be written',
+        '✓ folder "docs": /docs can be read',
+        expect.stringMatching(/^✓ fs.inotify.max_user_watches: is enough \(1 of \d+\)$/),
+        '✓ destination "s3": BUCKET/ can be written, keeps checksums, has the same time, is not public, encrypts by default (AES256)',
+        '· destination "s3": its bucket keeps the parts of uploads that nobody completes, and bills them for ever',
+        expect.stringMatching(
+          /^ {4}→ aws s3api put-bucket-lifecycle-configuration --bucket BUCKET --endpoint-url .*}'$/,
+        ),
+        '',
+      ]);
+    },
+  );
+
+  test.skipIf(noRoot)('says which directories this user cannot read', async () => {
+    const home = workspace(await startStore());
+    home.write('closed/a', 'a');
+    fs.chmodSync(home.path('closed'), 0o700);
+    home.giveToNobody();
+    const { stdout } = await home.run(['check', '--config', home.configFile], { asNobody: true });
+    expect(stdout).toContain('! folder "docs": cannot be read in 1 of its directories (closed)');
+    expect(stdout).toContain('→ give the user that runs s3syncd read and search access');
   });
 
   test.skipIf(noLocalServer)('says what the store lacks', async () => {

@@ -6,6 +6,7 @@ import { HeadObjectCommand } from '@aws-sdk/client-s3';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { ObjectDescription } from '../../src/core/description.ts';
 import { Failure } from '../../src/core/failure.ts';
+import { askBucket } from '../../src/transfer/bucket.ts';
 import { connect, S3Destination } from '../../src/transfer/s3.ts';
 import { testBucket, type Bucket } from '../helpers/bucket.ts';
 
@@ -64,12 +65,7 @@ const operations: Record<string, (s3: S3Destination) => Promise<unknown>> = {
   tagCount: (s3) => s3.tagCount('b'),
   putTags: (s3) => s3.putTags('b', { a: 'b' }, undefined),
   supplement: (s3) => s3.supplement('parts', 'b', locked, undefined),
-  allowsAcls: (s3) => s3.allowsAcls(),
-  allowsLocks: (s3) => s3.allowsLocks(),
 };
-
-/** What is asked of the bucket's settings, for which S3 has no requester who pays. */
-const unpaid = /^GetBucket|Configuration$/;
 
 describe('expected-bucket-owner and request-payer', () => {
   test('are known to be sent by every method of a destination', () => {
@@ -90,8 +86,7 @@ describe('expected-bucket-owner and request-payer', () => {
     for (const act of Object.values(operations)) await act(s3);
     const { requests } = bucket.server;
     expect(requests.filter(({ headers }) => headers['x-amz-expected-bucket-owner'] !== owner)).toEqual([]);
-    const payers = requests.filter(({ operation }) => !unpaid.test(operation));
-    expect(payers.filter(({ headers }) => headers['x-amz-request-payer'] !== 'requester')).toEqual([]);
+    expect(requests.filter(({ headers }) => headers['x-amz-request-payer'] !== 'requester')).toEqual([]);
     const copies = requests.filter(({ operation }) => operation === 'CopyObject');
     expect(copies.map(({ headers }) => headers['x-amz-source-expected-bucket-owner'])).toEqual([owner]);
     expect(new Set(requests.map(({ status }) => Math.floor(status / 100)))).toEqual(new Set([2]));
@@ -104,13 +99,19 @@ describe('expected-bucket-owner and request-payer', () => {
     for (const [name, act] of Object.entries(operations)) {
       answers[name] = await act(s3).catch((error: unknown) => (error instanceof Failure ? 'refused' : error));
     }
-    // Of the bucket's settings it is not known, then, what they are.
-    expect(answers).toEqual({
-      ...Object.fromEntries(Object.keys(operations).map((name) => [name, 'refused'])),
-      allowsAcls: undefined,
-      allowsLocks: undefined,
-    });
+    expect(answers).toEqual(Object.fromEntries(Object.keys(operations).map((name) => [name, 'refused'])));
     expect(bucket.keys).toEqual([]);
+  });
+
+  test('the owner goes with every question about the bucket; nobody pays for those', async () => {
+    const bucket = await testBucket();
+    const config = bucket.destination({ expectedBucketOwner: owner, requestPayer: true });
+    const client = connect(config);
+    onTestFinished(() => client.destroy());
+    const facts = await askBucket(config, client);
+    expect(new Set(Object.values(facts).map(({ kind }) => kind))).toEqual(new Set(['told']));
+    const owners = bucket.server.requests.map(({ headers }) => headers['x-amz-expected-bucket-owner']);
+    expect(owners).toEqual(Object.keys(facts).map(() => owner));
   });
 });
 

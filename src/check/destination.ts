@@ -1,0 +1,184 @@
+// A destination: whether it takes what is sent, what its store enforces, and what its bucket is set up to.
+import fs from 'node:fs';
+import {
+  routePrefix,
+  type Config,
+  type DestinationConfig,
+  type FolderConfig,
+  type RouteConfig,
+} from '../config/config.ts';
+import type { Capabilities } from '../core/capabilities.ts';
+import { Failure, isTemporary } from '../core/failure.ts';
+import { customerKeys } from '../core/rules.ts';
+import { askBucket, belongsToAnother, compareClocks } from '../transfer/bucket.ts';
+import { probe, probeEncryption } from '../transfer/probe.ts';
+import { connect, S3Destination } from '../transfer/s3.ts';
+import { bucketFindings } from './bucket.ts';
+import { finding, type Finding } from './finding.ts';
+
+/** A folder's way to the destination in question. */
+interface Way {
+  readonly folder: FolderConfig;
+  readonly route: RouteConfig;
+}
+
+export async function checkDestination(config: Config, destination: DestinationConfig): Promise<Finding[]> {
+  const subject = `destination "${destination.name}"`;
+  const { caFile } = destination;
+  if (caFile !== undefined && !isReadable(caFile)) {
+    const advice = 'correct ca-file, or give this user the right to read it';
+    return [finding('error', 'credentials', subject, `its ca-file ${caFile} cannot be read`, advice)];
+  }
+  const ways = config.folders.flatMap((folder) =>
+    folder.to.filter((route) => route.destination === destination.name).map((route) => ({ folder, route })),
+  );
+  const findings: Finding[] = [];
+  for await (const found of checkStore(destination, ways, subject)) findings.push(found);
+  return findings;
+}
+
+function isReadable(file: string): boolean {
+  try {
+    fs.accessSync(file, fs.constants.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Ends with the first request that fails for a reason that others would have too. */
+async function* checkStore(
+  destination: DestinationConfig,
+  ways: readonly Way[],
+  subject: string,
+): AsyncGenerator<Finding> {
+  const client = connect(destination);
+  const storeIsAhead = compareClocks(client);
+  const prefixes = [...new Set(ways.map(({ folder }) => routePrefix(destination, folder)))];
+  try {
+    for (const prefix of prefixes) {
+      const capabilities = await probe(new S3Destination(destination, client), prefix);
+      yield finding('ok', 'access', subject, `${destination.bucket}/${prefix} can be written`);
+      yield* capabilityFindings(capabilities, destination, ways, subject);
+    }
+    const aheadMs = storeIsAhead();
+    if (aheadMs !== undefined) yield clockFinding(aheadMs, subject);
+    yield* bucketFindings(await askBucket(destination, client), destination, ways, prefixes);
+    for (const { folder } of ways) {
+      const s3 = new S3Destination(destination, client, customerKeys(folder.rules));
+      yield* checkEncryption(s3, routePrefix(destination, folder), folder, subject);
+    }
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    if (error.class === 'denied' && (await belongsToAnother(destination, client, prefixes[0] ?? ''))) {
+      yield ownerFinding(destination, subject);
+    } else {
+      const message = error.message.replace(`${subject}: `, '');
+      yield { ...finding('error', 'access', subject, message), temporary: isTemporary(error.class) };
+    }
+  } finally {
+    client.destroy();
+  }
+}
+
+function ownerFinding({ bucket, expectedBucketOwner }: DestinationConfig, subject: string): Finding {
+  return finding(
+    'error',
+    'owner',
+    subject,
+    `its bucket ${bucket} does not belong to account ${expectedBucketOwner}, as expected-bucket-owner says: nothing is sent to it`,
+    'find out whose it is before you correct expected-bucket-owner or bucket',
+  );
+}
+
+function* capabilityFindings(
+  capabilities: Capabilities,
+  destination: DestinationConfig,
+  ways: readonly Way[],
+  subject: string,
+): Iterable<Finding> {
+  const needy = ways.filter(({ route }) => route.policy !== 'overwrite');
+  if (needy.length > 0) yield* conditionFindings(capabilities, destination, needy, subject);
+  // Without the right to look nobody knows.
+  if (capabilities.putIfMatch !== 'denied') {
+    yield capabilities.checksums
+      ? finding('ok', 'checksums', subject, 'keeps checksums')
+      : finding(
+          'warning',
+          'checksums',
+          subject,
+          'does not keep checksums: equality is judged by ETag and time',
+        );
+  }
+  if (!capabilities.multipartTags && ways.some(({ folder }) => folder.rules.some((rule) => rule.tags))) {
+    const message = 'drops tags of files over 8 MiB (multipart uploads): they get them by one more request';
+    yield finding('warning', 'tags', subject, message);
+  }
+}
+
+function* conditionFindings(
+  capabilities: Capabilities,
+  { unsafeEmulation }: DestinationConfig,
+  needy: readonly Way[],
+  subject: string,
+): Iterable<Finding> {
+  if (!capabilities.putIfAbsent && !unsafeEmulation) {
+    const names = needy.map(({ folder, route }) => `"${folder.name}" (${route.policy})`).join(', ');
+    const message = `ignores If-None-Match, so it cannot keep the policy of ${names}`;
+    const advice = 'use another store or policy overwrite, or accept the race with `unsafe-emulation: true`';
+    yield finding('error', 'conditions', subject, message, advice);
+  }
+  if (capabilities.putIfMatch === 'denied' && needy.some(({ route }) => route.policy !== 'skip-existing')) {
+    const message = 'policies if-unchanged and newer-wins need the right s3:GetObject';
+    yield finding('error', 'conditions', subject, message, 'grant it');
+  }
+  if (!capabilities.putIfAbsent) return;
+  yield capabilities.completeIfAbsent
+    ? finding('ok', 'conditions', subject, 'enforces conditions')
+    : finding(
+        'warning',
+        'conditions',
+        subject,
+        'ignores conditions on multipart uploads: files go up as one request each, and those over 5 GiB are blocked',
+      );
+}
+
+/** Half a second is what a header of whole seconds cannot tell; the rest is what a slow network does. */
+const clocksDifferMs = 5_000;
+
+/** S3 refuses requests that are 15 minutes old or early; the SDK mends that, times of files nobody does. */
+function clockFinding(aheadMs: number, subject: string): Finding {
+  const seconds = Math.round(Math.abs(aheadMs) / 1000);
+  if (Math.abs(aheadMs) <= clocksDifferMs) return finding('ok', 'clock', subject, 'has the same time');
+  return finding(
+    'warning',
+    'clock',
+    subject,
+    `is ${seconds} s ${aheadMs > 0 ? 'ahead of' : 'behind'} this machine's clock: what is newer, a file or an object, is judged wrongly`,
+    'synchronise the clock: timedatectl set-ntp true',
+  );
+}
+
+/** Writes the scratch key with every encryption that the rules ask for. */
+async function* checkEncryption(
+  s3: S3Destination,
+  prefix: string,
+  folder: FolderConfig,
+  subject: string,
+): AsyncGenerator<Finding> {
+  const wanted = new Map(folder.rules.map(({ encryption }) => [JSON.stringify(encryption), encryption]));
+  for (const encryption of wanted.values()) {
+    if (!encryption) continue;
+    const what = encryption.sse === 'customer' ? 'sse-customer-key' : `"sse: ${encryption.sse}"`;
+    try {
+      if (await probeEncryption(s3, prefix, encryption)) continue;
+      const message = `ignores ${what} of folder "${folder.name}": its objects would not be encrypted`;
+      yield finding('error', 'rule-encryption', subject, message);
+    } catch (error) {
+      if (!(error instanceof Failure) || (error.class !== 'denied' && error.class !== 'permanent'))
+        throw error;
+      const message = `refuses ${what} of folder "${folder.name}": ${error.message.replace(`${subject}: `, '')}`;
+      yield finding('error', 'rule-encryption', subject, message);
+    }
+  }
+}
