@@ -38,6 +38,7 @@ const doors: Readonly<Record<string, RegExp>> = {
   'better-sqlite3': /^journal\//,
   '@aws-sdk': /^transfer\//,
   '@smithy': /^transfer\//,
+  'age-encryption': /^transfer\/transform\.ts$/,
   yaml: /^config\/document\.ts$/,
   zod: /^config\//,
   commander: /^cli\/program\.ts$/,

@@ -8,8 +8,11 @@ import type { Path } from './document.ts';
 import { problem, warning, type Finding } from './finding.ts';
 import { formatDuration, formatSize } from './units.ts';
 
-/** What the daemon itself writes beside the rules' metadata (mtime, mode, uid, gid, s3syncd-write) needs up to 140 bytes. */
-const ruleMetadataBytesMax = metadataBytesMax - 140;
+/**
+ * What the daemon itself writes beside the rules' metadata: mtime, mode, uid, gid and s3syncd-write need up to 140 bytes, what
+ * a transformed object says of its content up to 144 more.
+ */
+const ruleMetadataBytesMax = metadataBytesMax - 284;
 
 /** @param nowMs a retention that ends before is refused */
 export function* checkRules(

@@ -229,7 +229,8 @@ function quoteNode(node: Node | null): string {
   if (!isScalar(node) || node.value === null) return 'nothing';
   const text =
     typeof node.value === 'string' ? JSON.stringify(node.value) : (node.source ?? JSON.stringify(node.value));
-  return shortened(text.replace(/\/\/[^/@]*@/, '//…@'));
+  // What should not be there at all is not repeated: a password in a URL, a private key of age.
+  return shortened(text.replace(/\/\/[^/@]*@/, '//…@').replace(/(AGE-SECRET-KEY-)[^"]*/i, '$1…'));
 }
 
 function shortened(text: string): string {

@@ -29,6 +29,8 @@ export function effectiveRule(input: RuleInput): Rule {
     access: accessOf(input),
     encryption: encryptionOf(input),
     objectLock: input['object-lock'] && objectLockOf(input['object-lock']),
+    compress: input.compress,
+    recipients: input.encrypt && [input.encrypt['age-recipients']].flat(),
     checksum: input.checksum,
   });
 }

@@ -3,7 +3,9 @@
 import * as z from 'zod';
 import { cannedAcls, lockModes, permissions, sseAlgorithms, storageClasses } from '../core/description.ts';
 import { hasOddSegment } from '../core/key.ts';
+import { recipientProblem } from '../core/recipient.ts';
 import { fileTemplates, templateProblem } from '../core/template.ts';
+import { compressions } from '../core/transform.ts';
 import { checksumsSent } from './config.ts';
 import { duration, durationOrMoment, moment, size, text } from './values.ts';
 
@@ -68,7 +70,16 @@ function keyProblem(template: string): string | undefined {
 }
 
 // Names under which the daemon itself stores times and modes.
-const ownMetadata = ['mtime', 'mode', 'uid', 'gid', 's3syncd-write'];
+const ownMetadata = [
+  'mtime',
+  'mode',
+  'uid',
+  'gid',
+  's3syncd-write',
+  's3syncd-transform',
+  's3syncd-size',
+  's3syncd-checksum',
+];
 
 const metadataKey = z.string().superRefine((key, context) => {
   if (!/^[a-z0-9!#$%&'*+.^_`|~-]+$/i.test(key)) {
@@ -142,6 +153,22 @@ const objectLock = z.strictObject({
     .describe('Whether the object cannot be deleted until somebody takes the hold away.'),
 });
 
+const recipient = text().superRefine((value, context) => {
+  const problem = recipientProblem(value);
+  if (problem) context.addIssue(problem);
+});
+
+const encrypt = z.strictObject({
+  'age-recipients': z
+    .union([
+      recipient,
+      z.array(recipient).min(1, 'names nobody, and nobody could restore; name at least one'),
+    ])
+    .describe(
+      'Public keys of age (age1…, as age-keygen prints them), one or a list. Whoever has the private key of one can restore.',
+    ),
+});
+
 /** One entry of `rules`. */
 export const ruleSchema = z
   .strictObject({
@@ -175,7 +202,9 @@ export const ruleSchema = z
       .optional()
       .describe('User metadata (x-amz-meta-…), at most 2 KiB.'),
     'content-type': headerText().optional().describe('Content-Type. Default: by the name of the file.'),
-    'content-encoding': headerText().optional().describe('Content-Encoding. The file is not transformed.'),
+    'content-encoding': headerText()
+      .optional()
+      .describe('Content-Encoding. The file is not transformed for it: compress does that, and sets it.'),
     'content-disposition': headerText().optional().describe('Content-Disposition.'),
     'content-language': headerText().optional().describe('Content-Language.'),
     'cache-control': headerText().optional().describe('Cache-Control.'),
@@ -218,6 +247,17 @@ export const ruleSchema = z
     'object-lock': objectLock
       .optional()
       .describe('Keeps versions of the object from being deleted. The bucket must have Object Lock.'),
+    compress: z
+      .enum([...compressions, 'none'])
+      .optional()
+      .describe(
+        'The object is the compressed file. Names of what is compressed already (jpg, mp4, zip, docx …) are left out; none: as it is.',
+      ),
+    encrypt: encrypt
+      .optional()
+      .describe(
+        'The object is the file encrypted with age, before it leaves this machine; compressed first where compress says so.',
+      ),
     checksum: z
       .enum(checksumsSent)
       .optional()

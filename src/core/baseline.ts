@@ -19,6 +19,8 @@ export interface Baseline {
   /** Absent where no answer named one (a skip decided by S3's 412 without rights to HEAD). */
   readonly etag?: string;
   readonly versionId?: string;
+  /** What the object's body is, as `transformName` calls it; absent where it is the content itself. */
+  readonly transform?: string;
   /** Of the content that both sides had. */
   readonly checksum?: Checksum;
 }

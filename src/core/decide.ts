@@ -6,7 +6,7 @@
 import { agreed, type Baseline } from './baseline.ts';
 import type { Action, Reason, SettledOutcome } from './action.ts';
 import { sameFingerprint, type FileState, type Local } from './file.ts';
-import type { ObjectState, Precondition, Remote } from './object.ts';
+import { contentSize, type ObjectState, type Precondition, type Remote } from './object.ts';
 import { isCopyable, kinship, type Origin } from './origin.ts';
 import type { Compare, DeleteMode, Policy, Preservable, PreserveChanges } from './policy.ts';
 
@@ -23,6 +23,8 @@ export interface Facts {
   readonly remote: Remote | undefined;
   /** Undefined: not compared. */
   readonly content: Content | undefined;
+  /** The rules have the file's content transformed for its object, so that the sizes in a listing say nothing. */
+  readonly transforms: boolean;
   /** An event told of the path, not a scan that compared what can be seen of it. */
   readonly noticed: boolean;
   /** What an object carries that an earlier try of this change wrote, whose answer never came. Undefined: it is the first. */
@@ -276,7 +278,8 @@ function reconcile(facts: FileFacts, remote: Remote, judgement: Judgement): Acti
  */
 function recover(facts: FileFacts, object: ObjectState, { policy, compare }: Judgement): Action {
   const { file, content } = facts;
-  if (file.size !== object.size) return modify({ etag: object.etag, owned: true }, policy, 'size-differs');
+  if (file.size !== contentSize(object))
+    return modify({ etag: object.etag, owned: true }, policy, 'size-differs');
   if (compare === 'content' && content === undefined) return { kind: 'look', at: 'content' };
   // The times are those of one clock here: without a tolerance, and all the same where there is nothing to compare.
   const same = content === 'same' || (content !== 'different' && file.mtimeNs === object.mtimeNs);
@@ -331,7 +334,9 @@ const reasonOf = { size: 'size-differs', newer: 'newer', older: 'older', tie: 'c
 /** How file and object relate, or what must be looked at before that can be said. */
 function relate(facts: FileFacts, object: ObjectState, judgement: Judgement): Relation {
   const { file, content } = facts;
-  if (file.size !== object.size) return 'size';
+  // A listing has the size of the body; only HEAD tells that of the content.
+  if (object.source === 'listing' && facts.transforms) return 'unknown-object';
+  if (file.size !== contentSize(object)) return 'size';
   switch (judgement.compare) {
     case 'size':
       return 'same';
@@ -347,7 +352,7 @@ function relate(facts: FileFacts, object: ObjectState, judgement: Judgement): Re
       if (object.source === 'listing') return 'unknown-object';
       return content === 'different'
         ? compareTimes(file, object, judgement.toleranceMs)
-        : sameIfTied(compareTimes(file, object, judgement.toleranceMs));
+        : sameIfTied(compareTimes(file, object, object.content ? 0 : judgement.toleranceMs));
   }
 }
 

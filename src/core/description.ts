@@ -1,6 +1,7 @@
-// Descriptions: what a write says of an object besides its bytes, in the program's own words. `transfer/describe.ts`
+// Descriptions: what a write says of an object besides its content, in the program's own words. `transfer/describe.ts`
 // translates them into S3's.
 import type { ChecksumAlgorithm } from './object.ts';
+import type { Transform } from './transform.ts';
 
 /** Classes that an upload can choose; SNOW, OUTPOSTS and those of FSx are where other services keep theirs. */
 export const storageClasses = [
@@ -63,7 +64,8 @@ export interface ObjectLock {
   readonly legalHold?: boolean;
 }
 
-export interface ObjectDescription {
+/** Of a file: how its content is transformed for the object, and what the object is besides. */
+export interface ObjectDescription extends Transform {
   readonly tags: Readonly<Record<string, string>>;
   readonly metadata: Readonly<Record<string, string>>;
   readonly storageClass?: StorageClass;

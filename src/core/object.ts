@@ -14,6 +14,15 @@ export interface Checksum {
   readonly partSize?: number;
 }
 
+/** Content that was transformed before it became a body. */
+export interface TransformedContent {
+  /** As `transformName` calls it. */
+  readonly transform: string;
+  readonly size: number;
+  /** Absent where the content is encrypted: whoever reads the metadata could try which content has it. */
+  readonly checksum?: Checksum;
+}
+
 /** An object's current version. */
 export interface ObjectState {
   /** As S3 sends it, quotes included. */
@@ -27,8 +36,10 @@ export interface ObjectState {
   readonly writeId?: string;
   /** What S3 stored as x-amz-checksum-*, whichever comes first in `checksumAlgorithms`. */
   readonly checksum?: Checksum;
-  /** True when the ETag is known not to be an MD5 of the content: SSE-KMS, SSE-C or a body that we transformed. */
+  /** True when the ETag is known not to be an MD5 of the body: SSE-KMS or SSE-C. */
   readonly opaqueEtag?: boolean;
+  /** Of an object whose body is not the content itself: what that was, from its metadata. */
+  readonly content?: TransformedContent;
   /** `listing` lacks metadata, checksum and encryption; `head` has them. */
   readonly source: 'listing' | 'head';
 }
@@ -54,15 +65,21 @@ export function holds(precondition: Precondition, remote: Remote): boolean {
   }
 }
 
+/** Bytes of the file that has this object's content. */
+export function contentSize(object: ObjectState): number {
+  return object.content?.size ?? object.size;
+}
+
 /**
  * The checksum that tells whether a file has this object's content: S3's stored checksum, else the ETag where it is
- * an MD5. Undefined when nothing comparable is known.
+ * an MD5; of content that was transformed, the one in the metadata. Undefined when nothing comparable is known.
  * @param partSizeOf the part size with which an object of that size and number of parts was uploaded, if it is known
  */
 export function comparableChecksum(
   object: ObjectState,
   partSizeOf: (size: number, parts: number) => number | undefined,
 ): Checksum | undefined {
+  if (object.content) return object.content.checksum;
   const [checksum, parts] = object.checksum
     ? [object.checksum, partsIn(object.checksum.value)]
     : md5OfEtag(object);

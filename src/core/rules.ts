@@ -8,9 +8,10 @@ import type { FileState } from './file.ts';
 import { directoryOf, nameOf } from './key.ts';
 import { fileTemplates, fillTemplate } from './template.ts';
 import type { FileTemplate } from './template.ts';
+import { isCompressed, type Compression } from './transform.ts';
 
 /** One rule of the config: which files, and what their objects get. What is absent matches every file. */
-export interface Rule extends Partial<ObjectDescription> {
+export interface Rule extends Partial<Omit<ObjectDescription, 'compress'>> {
   /** Glob over the path, picomatch syntax; `*` does not cross `/`. */
   readonly match: string;
   readonly largerThanBytes?: number;
@@ -20,6 +21,8 @@ export interface Rule extends Partial<ObjectDescription> {
   readonly newerThanMs?: number;
   /** Template of what follows the prefix in the key, instead of the path. Never beside an age: keys must not change with it. */
   readonly key?: string;
+  /** `none`: an earlier rule's does not apply. */
+  readonly compress?: Compression | 'none';
 }
 
 /** Where a description is made: the values of `{host}` and `{folder}`. */
@@ -88,11 +91,7 @@ export function compileRules(rules: readonly Rule[], context: RuleContext): Desc
   const compiled = rules.map(compileRule);
   return (path, file, nowMs) => {
     const ageMs = nowMs - Number(file.mtimeNs / 1_000_000n);
-    const description: Writable<ObjectDescription> = {
-      tags: {},
-      metadata: {},
-      contentType: contentTypeOf(path),
-    };
+    const description: Writable<Described> = { tags: {}, metadata: {} };
     for (const { matches, fields } of compiled) {
       if (!matches(path, file.size, ageMs)) continue;
       const { tags, metadata, objectLock } = description;
@@ -105,7 +104,7 @@ export function compileRules(rules: readonly Rule[], context: RuleContext): Desc
       key,
       tagValue(value, path, file, context),
     ]);
-    return { ...description, tags: Object.fromEntries(tags) };
+    return { ...transformed(path, description), tags: Object.fromEntries(tags) };
   };
 }
 
@@ -137,6 +136,20 @@ function fillTail(template: string, path: string, file: DescribedFile, context: 
   return [...segments.filter((segment) => segment !== ''), last].join('/');
 }
 
+/** What the rules say together. */
+type Described = Omit<ObjectDescription, 'compress'> & Pick<Rule, 'compress'>;
+
+/** Tells in the headers too what is done to the content: HTTP knows compression, and nothing of encryption. */
+function transformed(path: string, { compress, ...said }: Described): ObjectDescription {
+  if (compress === undefined || compress === 'none' || isCompressed(extensionOf(nameOf(path)))) {
+    return { contentType: said.recipients ? unknownType : contentTypeOf(path), ...said };
+  }
+  if (said.recipients) return { contentType: unknownType, ...said, compress };
+  const { contentEncoding: before = 'identity' } = said;
+  const contentEncoding = before === 'identity' ? compress : `${before},${compress}`;
+  return { contentType: contentTypeOf(path), ...said, compress, contentEncoding };
+}
+
 /** A file from the future, by its mtime, is as new as can be. */
 function compileRule(rule: Rule) {
   const {
@@ -163,8 +176,11 @@ type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 /** Content-Type by the name's extension; S3's own default for names that say nothing. */
 function contentTypeOf(path: string): string {
   // The slash tells mime that this is a path: it takes the bare name `html` for an extension.
-  return mime.getType(`/${nameOf(path)}`) ?? 'application/octet-stream';
+  return mime.getType(`/${nameOf(path)}`) ?? unknownType;
 }
+
+/** S3's own default. */
+const unknownType = 'application/octet-stream';
 
 /**
  * A tag value with its templates filled in, made fit for S3: characters outside its alphabet become `_`, and what is

@@ -13,7 +13,9 @@ import type { Claim, Completion, Journal } from '../journal/journal.ts';
 import type { ByteBudget } from '../transfer/limits.ts';
 import { look } from '../transfer/open.ts';
 import { likelyPartSize, singlePutMax } from '../transfer/part-size.ts';
-import { endUpload, upload, type UploadMemory, type UploadResult } from '../transfer/upload.ts';
+import { endUpload } from '../transfer/begun.ts';
+import type { UploadMemory, UploadResult } from '../transfer/request.ts';
+import { upload } from '../transfer/upload.ts';
 import { copy, isCopy, type Copied, type CopyAction } from './copy.ts';
 import { deleteObject, type DeleteAction, type DeleteResult, type FolderDeletes } from './deletes.ts';
 import { occupantOf, tailIn } from './keys.ts';
@@ -362,6 +364,7 @@ function uploaded(
     file: result.file,
     etag: result.etag,
     ...(result.versionId !== undefined && { versionId: result.versionId }),
+    ...(result.transform !== undefined && { transform: result.transform }),
     checksum: result.checksum,
   };
   return {
@@ -380,7 +383,7 @@ function copied(
 ): Handled {
   const isCopy = action.kind === 'copy';
   const outcome = isCopy ? 'copied' : 'meta-updated';
-  const { checksum } = (isCopy ? origin?.baseline : baseline) ?? {};
+  const { transform, checksum } = (isCopy ? origin?.baseline : baseline) ?? {};
   const settled: Baseline = {
     outcome,
     owned: isCopy || baseline?.owned === true,
@@ -388,6 +391,7 @@ function copied(
     file,
     etag,
     ...(versionId !== undefined && { versionId }),
+    ...(transform !== undefined && { transform }),
     ...(checksum && { checksum }),
   };
   const end = { kind: 'settled', baseline: settled } as const;
@@ -446,6 +450,7 @@ function settledBaseline(action: Extract<Action, { kind: 'settle' }>, facts: Fac
   const file = local.kind === 'file' ? local.file : baseline!.file;
   const etag = object?.etag ?? baseline?.etag;
   const versionId = object?.versionId ?? baseline?.versionId;
+  const transform = object ? object.content?.transform : baseline?.transform;
   const checksum = object ? comparableChecksum(object, likelyPartSize) : baseline?.checksum;
   // The object's is the file's only where they were compared; that of a file that is gone stays what it was.
   const isOfBoth = local.kind !== 'file' || facts.content === 'same';
@@ -457,6 +462,7 @@ function settledBaseline(action: Extract<Action, { kind: 'settle' }>, facts: Fac
     ...(etag !== undefined && { etag }),
     ...(versionId !== undefined && { versionId }),
     ...(checksum !== undefined && isOfBoth && { checksum }),
+    ...(transform !== undefined && { transform }),
   };
 }
 

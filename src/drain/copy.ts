@@ -1,15 +1,18 @@
 // Copy: lets the store make an object of one that it has. Whatever it will not do, or not as safely as the policy wants
 // it, are new facts, with which it is decided again; in the end the file is uploaded.
 import assert from 'node:assert/strict';
+import { isDeepStrictEqual } from 'node:util';
 import type { Action } from '../core/action.ts';
 import type { Facts } from '../core/decide.ts';
-import { unfitness } from '../core/description.ts';
+import type { Baseline } from '../core/baseline.ts';
+import { unfitness, type ObjectDescription } from '../core/description.ts';
 import { unlessDenied, unlessForbidden } from '../core/failure.ts';
 import type { FileState } from '../core/file.ts';
 import { holds, type Precondition } from '../core/object.ts';
+import { transformName } from '../core/transform.ts';
 import type { Claim, Journal } from '../journal/journal.ts';
 import type { CopySource } from '../transfer/destination.ts';
-import { describeWrite } from '../transfer/metadata.ts';
+import { describeBody, describeWrite } from '../transfer/metadata.ts';
 import { keyOfObject } from './keys.ts';
 import type { Subject } from './look.ts';
 import { learnStore } from './prepare.ts';
@@ -40,14 +43,17 @@ export async function copy(
   assert(facts.local.kind === 'file', 'only a file has an object that can be copied for it');
   const { file } = facts.local;
   const precondition = preconditionOf(action);
-  const plain = route.describe(subject.path, file);
+  const from = sourceOf(route, subject, action, facts);
+  const wanted = route.describe(subject.path, file);
+  if (action.kind === 'copy' && !hasBodyFor(wanted, from)) return notCopied({ copyRefused: true });
+  const plain = describeBody(wanted, from.baseline);
   const description = precondition.kind === 'none' ? plain : describeWrite(plain, writeId);
   // What S3 would refuse of the object is said by the upload.
   const isUnfit = unfitness(description, description.checksum ?? route.checksum) !== undefined;
   if (isUnfit || !mayCopy(route, action)) return notCopied({ copyRefused: true });
 
   // What it will not copy may be archived, or under a key that nobody names; or it copies nothing, or not for us.
-  const source = sourceOf(route, subject, action, facts);
+  const { source } = from;
   const result = await unlessForbidden(
     route.destination.copy(source, subject.key, description, precondition),
   );
@@ -94,14 +100,27 @@ async function holdsToSource(route: Route, journal: Journal): Promise<boolean> {
   return (await unlessForbidden(learnStore(route, journal)))?.copySourceIfMatch === true;
 }
 
-/** The object to copy, with the key of SSE-C that the rules have for it. */
-function sourceOf(route: Route, subject: Subject, action: CopyAction, facts: Facts): CopySource {
+interface From {
+  /** The object to copy, with the key of SSE-C that the rules have for it. */
+  readonly source: CopySource;
+  readonly baseline: Baseline;
+  /** To whom the rules encrypt it. */
+  readonly recipients: readonly string[] | undefined;
+}
+
+function sourceOf(route: Route, subject: Subject, action: CopyAction, facts: Facts): From {
   const { path, baseline } =
     action.kind === 'copy' ? facts.origin! : { path: subject.path, baseline: facts.baseline! };
-  const { encryption } = route.describe(path, baseline.file);
-  return {
+  const { encryption, recipients } = route.describe(path, baseline.file);
+  const source = {
     key: keyOfObject(route, path, baseline),
     etag: action.etag,
     ...(encryption?.sse === 'customer' && { customerKey: encryption.key }),
   };
+  return { source, baseline, recipients };
+}
+
+/** False where the file is to become another body than its object is: compressed otherwise, or for others to decrypt. */
+function hasBodyFor(wanted: ObjectDescription, { baseline, recipients }: From): boolean {
+  return transformName(wanted) === baseline.transform && isDeepStrictEqual(wanted.recipients, recipients);
 }

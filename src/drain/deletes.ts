@@ -16,6 +16,7 @@ import {
 } from '../core/safety.ts';
 import type { Claim, Journal } from '../journal/journal.ts';
 import type { Logger } from '../observe/log.ts';
+import { describeBody } from '../transfer/metadata.ts';
 import { look, surroundingsOf } from '../transfer/open.ts';
 import type { Message } from '../watch/messages.ts';
 import type { RootLook } from '../watch/root.ts';
@@ -221,7 +222,8 @@ async function archive(
   const { destination } = route;
   const archived = archiveKeyFor(route.folder.archivePrefix, tailIn(route, key), Date.now());
   if (archived.kind === 'blocked') return { kind: 'archive-key-too-long' };
-  const description = route.describe(path, claim.baseline!.file);
+  const baseline = claim.baseline!;
+  const description = describeBody(route.describe(path, baseline.file), baseline);
   const customerKey =
     description.encryption?.sse === 'customer' ? { customerKey: description.encryption.key } : {};
   const precondition = route.capabilities?.putIfAbsent

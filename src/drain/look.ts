@@ -6,6 +6,7 @@ import { sameFingerprint, type FileState, type Local } from '../core/file.ts';
 import { keyFor, type KeyResult } from '../core/key.ts';
 import { comparableChecksum, type Checksum, type Remote } from '../core/object.ts';
 import type { Origin } from '../core/origin.ts';
+import { transformName } from '../core/transform.ts';
 import type { ListedObject } from '../journal/journal.ts';
 import { checksumLike } from '../transfer/checksum.ts';
 import { look, openFile, pieces } from '../transfer/open.ts';
@@ -58,6 +59,11 @@ export function firstLook(route: Route, remembered: Remembered): FirstLook {
   const known = isThere ? baseline : undefined;
   const remote =
     keyed.kind === 'key' && !known ? remoteFromListing(listed(tailIn(route, keyed.key))) : undefined;
+  // Where nothing was listed nobody asks.
+  const transforms =
+    remote !== undefined &&
+    local.kind === 'file' &&
+    transformName(route.describe(path, local.file)) !== undefined;
   return {
     keyed,
     facts: {
@@ -65,6 +71,7 @@ export function firstLook(route: Route, remembered: Remembered): FirstLook {
       baseline: known,
       remote,
       content: undefined,
+      transforms,
       noticed,
       writeId,
       origin,

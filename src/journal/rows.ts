@@ -28,6 +28,7 @@ export interface BaselineRow {
   checksum_algorithm: ChecksumAlgorithm | null;
   checksum: string | null;
   part_size: bigint | null;
+  transform: string | null;
 }
 
 export function baselineFromRow(row: BaselineRow): Baseline {
@@ -45,6 +46,7 @@ export function baselineFromRow(row: BaselineRow): Baseline {
     ...(row.tail !== null && { tail: row.tail }),
     ...(row.etag !== null && { etag: row.etag }),
     ...(row.version_id !== null && { versionId: row.version_id }),
+    ...(row.transform !== null && { transform: row.transform }),
     ...(row.checksum !== null &&
       row.checksum_algorithm !== null && {
         checksum: {
@@ -73,6 +75,7 @@ export function rowFromBaseline(baseline: Baseline) {
     checksum_algorithm: checksum?.algorithm ?? null,
     checksum: checksum?.value ?? null,
     part_size: checksum?.partSize ?? null,
+    transform: baseline.transform ?? null,
   };
 }
 

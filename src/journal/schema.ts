@@ -197,6 +197,11 @@ const steps: readonly string[] = [
   ALTER TABLE folder ADD COLUMN root TEXT;
   ALTER TABLE folder ADD COLUMN root_dev INTEGER;
   `,
+  `
+  -- What the object's body is where it is not the content itself: 'gzip', 'zstd', 'age', 'gzip age', 'zstd age'. A copy of
+  -- the object is the same, whatever the rules have become.
+  ALTER TABLE baseline ADD COLUMN transform TEXT;
+  `,
 ];
 
 /** The schema version that this program writes. */

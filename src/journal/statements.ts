@@ -191,9 +191,9 @@ export function prepareStatements(database: Database) {
     upsertBaseline: database.prepare(
       `INSERT OR REPLACE INTO baseline
          (route_id, dir_id, name, outcome, owned, gone, size, mtime_ns, ctime_ns, ino, dev, mode, uid, gid,
-          tail, etag, version_id, checksum_algorithm, checksum, part_size, settled_at)
+          tail, etag, version_id, checksum_algorithm, checksum, part_size, transform, settled_at)
        VALUES (@routeId, @directoryId, @name, @outcome, @owned, @gone, @size, @mtime_ns, @ctime_ns, @ino, @dev, @mode,
-               @uid, @gid, @tail, @etag, @version_id, @checksum_algorithm, @checksum, @part_size, @nowMs)`,
+               @uid, @gid, @tail, @etag, @version_id, @checksum_algorithm, @checksum, @part_size, @transform, @nowMs)`,
     ),
     deleteBaseline: database.prepare<[number, number, string]>(
       'DELETE FROM baseline WHERE route_id = ? AND dir_id = ? AND name = ?',

@@ -12,6 +12,11 @@ export interface Digester {
   digest(): Promise<Buffer>;
 }
 
+/** A checksum is always computed: where none is sent it still tells a touched file from a changed one. */
+export function algorithmFor(sent: ChecksumAlgorithm | 'none'): ChecksumAlgorithm {
+  return sent === 'none' ? 'crc32' : sent;
+}
+
 export function digester(algorithm: ChecksumAlgorithm): Digester {
   switch (algorithm) {
     case 'crc32':

@@ -84,6 +84,16 @@ export type Body =
       readonly abandoned: AbortSignal;
     };
 
+/** A body whose length is not known before its end. */
+export interface StreamedWrite {
+  readonly body: Readable;
+  readonly partSize: number;
+  readonly checksum: ChecksumAlgorithm | 'none';
+  readonly precondition: Precondition;
+  /** Ends parts that are on their way. */
+  readonly signal: AbortSignal;
+}
+
 export interface Destination {
   readonly name: string;
   /** Requests sent, by S3 operation. */
@@ -97,6 +107,17 @@ export interface Destination {
     description: ObjectDescription,
     checksum: Checksum | undefined,
     precondition: Precondition,
+  ): Promise<WriteResult>;
+  /**
+   * As one PutObject where the body is no longer than a part, else in parts as they come. Whatever goes wrong, the upload
+   * that was begun is there still.
+   * @param begin has the store make an upload, where there is more than one part
+   */
+  putStream(
+    key: string,
+    description: ObjectDescription,
+    write: StreamedWrite,
+    begin: () => Promise<UploadHandle>,
   ): Promise<WriteResult>;
   head(key: string): Promise<Remote>;
   /** Every current object below `prefix`, in pages. */

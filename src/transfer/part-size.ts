@@ -19,6 +19,11 @@ export function partSizeFor(size: number): number {
   return Math.max(partSizeMin, Math.ceil(size / partsMax / MiB) * MiB);
 }
 
+/** Of a body that may get so long and is held in memory part by part: 8 MiB, which covers 78 GiB, or as little more. */
+export function streamPartSizeFor(sizeMax: number): number {
+  return Math.max(8 * MiB, Math.ceil(sizeMax / partsMax / MiB) * MiB);
+}
+
 export const objectSizeMax = partsMax * partSizeLimit;
 
 /** Part sizes of other uploaders: aws-cli, rclone and s5cmd, s3cmd, mc. */

@@ -26,6 +26,7 @@ import {
   type PutObjectCommandInput,
   type S3ClientConfig,
 } from '@aws-sdk/client-s3';
+import { Upload } from '@aws-sdk/lib-storage';
 import type { Usage } from '../core/usage.ts';
 import type { DestinationConfig } from '../config/config.ts';
 import type { ObjectDescription } from '../core/description.ts';
@@ -47,6 +48,7 @@ import type {
   ListedKey,
   RemoveResult,
   StoredPart,
+  StreamedWrite,
   UploadHandle,
   WriteResult,
   WrittenPart,
@@ -55,7 +57,7 @@ import { classify, codeOf, statusOf } from './classify.ts';
 import { credentialsConfig } from './credentials.ts';
 import { copySourceKeyInput, customerKeyInput, describe } from './describe.ts';
 import { installLeanPut, leanPutOf, type Agents } from './lean-put.ts';
-import { writeIdFromMetadata, mtimeFromMetadata } from './metadata.ts';
+import { contentFromMetadata, mtimeFromMetadata, writeIdFromMetadata } from './metadata.ts';
 import { installMeters, Meter, metered } from './meter.ts';
 import { installRenewal } from './renew-credentials.ts';
 import { deadlineMs, patient, type Timing } from './timing.ts';
@@ -191,6 +193,51 @@ export class S3Destination implements Destination {
     const requestTimeout = deadlineMs(this.#timing, command.input.ContentLength ?? 0);
     const abort = body.kind === 'stream' ? { abortSignal: body.abandoned } : {};
     return this.#write('PutObject', key, () => this.#client.send(command, { ...abort, requestTimeout }));
+  }
+
+  async putStream(
+    key: string,
+    description: ObjectDescription,
+    { body, partSize, checksum, precondition, signal }: StreamedWrite,
+    begin: () => Promise<UploadHandle>,
+  ): Promise<WriteResult> {
+    const requestTimeout = deadlineMs(this.#timing, partSize);
+    let result: WriteResult | undefined;
+    // lib-storage cuts the body into parts and says what to send; sent it is as everything else.
+    const send = async (command: object) => {
+      if (command instanceof CreateMultipartUploadCommand) return { UploadId: (await begin()).uploadId };
+      if (command instanceof UploadPartCommand) {
+        const part = await this.#send('UploadPart', key, () =>
+          this.#client.send(command, { abortSignal: signal, requestTimeout }),
+        );
+        if (!part.ETag) throw this.#unusable('UploadPart', key, 'no ETag');
+        return part;
+      }
+      if (command instanceof PutObjectCommand) {
+        result = await this.#write('PutObject', key, () => this.#client.send(command, { requestTimeout }));
+      } else if (command instanceof CompleteMultipartUploadCommand) {
+        result = await this.#write('CompleteMultipartUpload', key, () => this.#client.send(command));
+      }
+      return {};
+    };
+    const upload = new Upload({
+      client: Object.create(this.#client, { send: { value: send } }) as S3Client,
+      params: {
+        ...this.#common,
+        Key: key,
+        Body: body,
+        ...describe(description, Date.now()),
+        ...(checksum !== 'none' && { ChecksumAlgorithm: algorithmName(checksum) }),
+        ...this.#condition(precondition),
+      },
+      partSize,
+      // One is sent while the next one is made.
+      queueSize: 2,
+      leavePartsOnError: true,
+    });
+    await upload.done();
+    assert(result, 'an upload ends with a PutObject or a CompleteMultipartUpload');
+    return result;
   }
 
   async #putLean(key: string, bytes: Buffer, input: PutObjectCommandInput) {
@@ -662,6 +709,7 @@ function objectFromHead(head: HeadObjectCommandOutput) {
     head.ServerSideEncryption?.startsWith('aws:kms') === true || head.SSECustomerAlgorithm !== undefined;
   const mtimeNs = mtimeFromMetadata(head.Metadata?.['mtime']);
   const writeId = writeIdFromMetadata(head.Metadata);
+  const content = contentFromMetadata(head.Metadata ?? {});
   return {
     etag: head.ETag ?? '',
     size: head.ContentLength ?? 0,
@@ -671,6 +719,7 @@ function objectFromHead(head: HeadObjectCommandOutput) {
     ...(writeId !== undefined && { writeId }),
     ...(algorithm && { checksum: { algorithm, value: values[algorithm]! } }),
     ...(encrypted && { opaqueEtag: true }),
+    ...(content && { content }),
     source: 'head' as const,
   };
 }

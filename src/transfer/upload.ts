@@ -1,81 +1,21 @@
 // Uploading one file as one object, so that the object is one state of the file or nothing: one PutObject for a small
 // file, resumable multipart for a large one, one streamed PutObject where a store enforces conditions only there.
-import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
-import type { Capabilities } from '../core/capabilities.ts';
-import { unfitness, type ObjectDescription, type Unfit } from '../core/description.ts';
-import { Failure, unlessDenied, unlessForbidden } from '../core/failure.ts';
-import { sameFingerprint, type FileState } from '../core/file.ts';
-import { holds, type Checksum, type ChecksumAlgorithm, type Precondition } from '../core/object.ts';
-import { checksumLike, checksumOf, compositeOf, digester } from './checksum.ts';
-import type { Destination, UploadHandle, WriteResult, WrittenPart } from './destination.ts';
-import type { ByteBudget } from './limits.ts';
-import { describeWrite } from './metadata.ts';
-import { openFile, pieces, readAll, readFully, type OpenFile, type Root } from './open.ts';
+import { buffer } from 'node:stream/consumers';
+import { unfitness } from '../core/description.ts';
+import { Failure } from '../core/failure.ts';
+import { sameFingerprint } from '../core/file.ts';
+import { transformName } from '../core/transform.ts';
+import { beginUpload, begunWith, endUpload, identityOf, isRefusedAhead } from './begun.ts';
+import { algorithmFor, checksumLike, checksumOf, compositeOf } from './checksum.ts';
+import type { UploadHandle, WrittenPart } from './destination.ts';
+import { describeContent, describeWrite } from './metadata.ts';
+import { openFile, pieces, readAll, readFully, type OpenFile } from './open.ts';
 import { objectSizeMax, partSizeFor, singlePutLimit, singlePutMax } from './part-size.ts';
-
-/** Where multipart uploads under way are remembered; the journal, seen from here. */
-export interface UploadMemory {
-  find(): (BegunRecord & UploadIdentity & { readonly parts: readonly WrittenPart[] }) | undefined;
-  /** Before the store is asked for an upload: so that one which nobody heard of can be found and ended. */
-  begin(upload: { readonly key: string } & UploadIdentity): void;
-  created(uploadId: string): void;
-  recordParts(parts: readonly WrittenPart[]): void;
-  end(): void;
-}
-
-interface BegunRecord extends UploadHandle {
-  readonly beganMs: number;
-}
-
-/** What must be the same for an upload to be continued. */
-interface UploadIdentity {
-  readonly file: Pick<FileState, 'size' | 'mtimeNs' | 'ctimeNs' | 'ino'>;
-  readonly partSize: number;
-  readonly description: string;
-}
-
-export interface UploadRequest {
-  readonly destination: Destination;
-  readonly root: Root;
-  readonly path: string;
-  readonly key: string;
-  readonly describe: (file: FileState) => ObjectDescription;
-  readonly precondition: Precondition;
-  /** By which the object is known for ours when the answer is lost. */
-  readonly writeId: string;
-  readonly checksum: ChecksumAlgorithm | 'none';
-  readonly capabilities: Capabilities | undefined;
-  readonly memory: UploadMemory;
-  /** Memory for the bodies of small files. */
-  readonly budget: ByteBudget;
-  /** Memory for parts; apart, so that large files never keep small ones waiting. */
-  readonly partBudget: ByteBudget;
-  /** Stops a multipart upload between parts, to be continued later. */
-  readonly signal: AbortSignal;
-  readonly onBytes: (bytes: number) => void;
-}
-
-export type UploadResult =
-  | {
-      readonly kind: 'written';
-      readonly etag: string;
-      readonly versionId?: string;
-      /** The state whose bytes the object has. */
-      readonly file: FileState;
-      readonly checksum: Checksum;
-    }
-  | Exclude<WriteResult, { kind: 'written' }>
-  /** The file is not what it was when it was opened: look again. */
-  | { readonly kind: 'changed' }
-  | { readonly kind: 'vanished' }
-  /** The store no longer knows the upload: perhaps our own earlier try completed it. */
-  | { readonly kind: 'uncertain' }
-  | { readonly kind: 'interrupted' }
-  | { readonly kind: 'too-large' }
-  | ({ readonly kind: 'unfit' } & Unfit)
-  /** The store would ignore the precondition for a file of this size. */
-  | { readonly kind: 'cannot-enforce' };
+import { putTransformed } from './put-transformed.ts';
+import { Reading } from './reading.ts';
+import type { DescribedRequest, UploadIdentity, UploadRequest, UploadResult } from './request.ts';
+import { transformed } from './transform.ts';
 
 /** @throws Failure from the destination; the system's error when the file cannot be read */
 export async function upload(request: UploadRequest): Promise<UploadResult> {
@@ -90,74 +30,63 @@ export async function upload(request: UploadRequest): Promise<UploadResult> {
   const checksum = description.checksum ?? request.checksum;
   const unfit = unfitness(description, checksum);
   if (unfit) return { kind: 'unfit', ...unfit };
-  const described = { ...request, description, checksum };
   // Awaited here, because the file is closed when this function ends.
-  if (size <= singlePutMax) return await putSmall(described, file);
-  if (request.precondition.kind === 'none' || request.capabilities?.completeIfAbsent !== false) {
-    return await putInParts(described, file);
-  }
-  return size <= singlePutLimit ? await putStreamed(described, file) : { kind: 'cannot-enforce' };
+  const result = await put({ ...request, description, checksum }, file);
+  const transform = transformName(description);
+  return result.kind === 'written' && transform !== undefined ? { ...result, transform } : result;
 }
 
-/** A request for what has become one object: `checksum` is what the rules have it. */
-interface DescribedRequest extends UploadRequest {
-  readonly description: ObjectDescription;
+async function put(request: DescribedRequest, file: OpenFile): Promise<UploadResult> {
+  const { size } = file.state;
+  if (size <= singlePutMax) return putSmall(request, file);
+  if (transformName(request.description) !== undefined) return putTransformed(request, file);
+  if (request.precondition.kind === 'none' || request.capabilities?.completeIfAbsent !== false) {
+    return putInParts(request, file);
+  }
+  return size <= singlePutLimit ? putStreamed(request, file) : { kind: 'cannot-enforce' };
 }
 
 async function putSmall(request: DescribedRequest, file: OpenFile): Promise<UploadResult> {
-  using _budget = await request.budget.acquire(file.state.size);
-  const bytes = await readAll(file);
-  if (!bytes || !file.unchanged()) return { kind: 'changed' };
-  const checksum = await checksumOf(algorithmOf(request), bytes);
-  const result = await request.destination.put(
-    request.key,
+  const { destination, key, description, precondition } = request;
+  const isTransformed = transformName(description) !== undefined;
+  // The content, its body, and the pieces that one is made of.
+  using _budget = await request.budget.acquire(file.state.size * (isTransformed ? 3 : 1));
+  const content = await readAll(file);
+  if (!content || !file.unchanged()) return { kind: 'changed' };
+  const algorithm = algorithmFor(request.checksum);
+  const checksum = await checksumOf(algorithm, content);
+  const bytes = isTransformed ? await buffer(await transformed([content], description)) : content;
+  const sent = isTransformed ? await checksumOf(algorithm, bytes) : checksum;
+  const result = await destination.put(
+    key,
     { kind: 'bytes', bytes },
-    request.description,
-    request.checksum === 'none' ? undefined : checksum,
-    request.precondition,
+    isTransformed ? describeContent(description, checksum) : description,
+    request.checksum === 'none' ? undefined : sent,
+    precondition,
   );
-  if (result.kind === 'written') request.onBytes(bytes.length);
+  if (result.kind === 'written') request.onBytes(content.length);
   return result.kind === 'written' ? { ...result, file: file.state, checksum } : result;
 }
 
-/** The last piece leaves only after the fence, so that a torn read ends as an incomplete body, which S3 drops. */
+/** A torn read ends as an incomplete body, which S3 drops. */
 async function putStreamed(request: DescribedRequest, file: OpenFile): Promise<UploadResult> {
+  const { destination, key, precondition, description } = request;
   const { size } = file.state;
-  const algorithm = algorithmOf(request);
-  const digest = digester(algorithm);
-  const torn = new AbortController();
-  // An error of the stream alone leaves the request waiting for the rest, until the socket's timeout.
-  const tear = (message: string) => {
-    torn.abort();
-    return new Error(message);
-  };
-  async function* fenced() {
-    let sent = 0;
-    for await (const piece of pieces(file)) {
-      digest.update(piece);
-      sent += piece.length;
-      if (sent > size || (sent === size && !file.unchanged()))
-        throw tear('the file changed while it was read');
-      request.onBytes(piece.length);
-      yield Buffer.from(piece);
-    }
-    if (sent < size) throw tear('the file became shorter while it was read');
-  }
+  const reading = new Reading(file, algorithmFor(request.checksum));
   using _budget = await request.budget.acquire(4 * 1024 ** 2);
   // Its errors come to light as those of the request; without a listener they would end the process.
-  const open = () => Readable.from(fenced(), { objectMode: false }).on('error', () => undefined);
-  const body = { kind: 'stream' as const, size, open, abandoned: torn.signal };
+  const open = () =>
+    Readable.from(reading.pieces(request.onBytes), { objectMode: false }).on('error', () => undefined);
+  const body = { kind: 'stream' as const, size, open, abandoned: reading.abandoned };
   try {
-    const { destination, key, precondition, description } = request;
     // S3 locks only what comes with a checksum, and it comes before the body: that file is read twice.
-    const sent = description.objectLock && (await checksumLike({ algorithm, value: '' }, pieces(file)));
+    const like = { algorithm: algorithmFor(request.checksum), value: '' };
+    const sent = description.objectLock && (await checksumLike(like, pieces(file)));
     const result = await destination.put(key, body, description, sent, precondition);
     if (result.kind !== 'written') return result;
-    const checksum = { algorithm, value: (await digest.digest()).toString('base64') };
-    return { ...result, file: file.state, checksum };
+    return { ...result, file: file.state, checksum: await reading.checksum() };
   } catch (error) {
-    if (torn.signal.aborted) return { kind: 'changed' };
-    throw error;
+    return reading.changedOr(error);
   }
 }
 
@@ -169,19 +98,13 @@ const recordPartsEveryMs = 1_000;
 
 async function putInParts(request: DescribedRequest, file: OpenFile): Promise<UploadResult> {
   const { destination, key, memory, precondition, description } = request;
-  const identity: UploadIdentity = {
-    file: file.state,
-    partSize: partSizeFor(file.state.size),
-    description: digestOf({ ...description, checksum: request.checksum }),
-  };
+  const identity = identityOf(request, file.state, partSizeFor(file.state.size));
   const begun = await resume(request, identity);
   if (begun === 'uncertain') return { kind: 'uncertain' };
-  if (!begun && precondition.kind !== 'none') {
-    // S3 checks conditions at Complete only, after the whole body was sent: ask before.
-    const remote = await unlessDenied(destination.head(key));
-    if (remote && !holds(precondition, remote)) return { kind: 'precondition-failed' };
+  if (!begun && (await isRefusedAhead(request, precondition))) {
+    return { kind: 'precondition-failed' };
   }
-  const handle = begun?.handle ?? (await create(request, identity));
+  const handle = begun?.handle ?? (await beginUpload(request, identity));
   const abandon = async () => {
     await endUpload(destination, handle);
     memory.end();
@@ -202,7 +125,7 @@ async function putInParts(request: DescribedRequest, file: OpenFile): Promise<Up
   switch (result.kind) {
     case 'written': {
       const checksums = sent.parts.map((part) => part.checksum ?? '');
-      const checksum = await compositeOf(algorithmOf(request), checksums, identity.partSize);
+      const checksum = await compositeOf(algorithmFor(request.checksum), checksums, identity.partSize);
       await destination.supplement('parts', key, description, result.versionId);
       // The journal forgets the upload together with the change: a crash in between finds it completed.
       return { ...result, file: file.state, checksum };
@@ -215,55 +138,6 @@ async function putInParts(request: DescribedRequest, file: OpenFile): Promise<Up
     case 'busy':
       await abandon();
       return result;
-  }
-}
-
-/** Has the store make an upload, and remembers it: that it will be asked first, then which one it is. */
-async function create(
-  { destination, key, memory, description, checksum }: DescribedRequest,
-  identity: UploadIdentity,
-): Promise<UploadHandle> {
-  const beganMs = Date.now();
-  memory.begin({ key, ...identity });
-  try {
-    const { uploadId, retried } = await destination.createUpload(key, description, checksum);
-    memory.created(uploadId);
-    if (retried) await endUnknownUploads(destination, { key, uploadId, beganMs });
-    return { key, uploadId, ...begunWith(description, checksum) };
-  } catch (error) {
-    if (error instanceof Failure && !error.mayHaveLanded) memory.end();
-    throw error;
-  }
-}
-
-/**
- * Ends an upload that will not be completed: its parts would be paid for as long as it is there. Without the rights, or on
- * a store that cannot do it, a lifecycle rule of the bucket has to clear uploads away.
- */
-export async function endUpload(
-  destination: Destination,
-  upload: UploadHandle & { readonly beganMs?: number },
-): Promise<void> {
-  const { key, uploadId, beganMs = 0 } = upload;
-  if (uploadId === '') await endUnknownUploads(destination, { key, beganMs });
-  else await unlessForbidden(destination.abortUpload(upload));
-}
-
-/** How far the clocks of a store and of this machine may differ here. */
-const clocksDifferMs = 60_000;
-
-/**
- * Ends the uploads that we asked for and never heard of. They are to this key, not older than our asking, and empty: the
- * same may be true of one that somebody else began this moment, who loses nothing but the time to begin again.
- */
-async function endUnknownUploads(
-  destination: Destination,
-  known: { readonly key: string; readonly uploadId?: string; readonly beganMs: number },
-): Promise<void> {
-  for (const upload of (await unlessForbidden(destination.listUploads(known.key))) ?? []) {
-    if (upload.uploadId === known.uploadId || upload.initiatedMs < known.beganMs - clocksDifferMs) continue;
-    const parts = await unlessForbidden(destination.listParts(upload));
-    if (parts?.length === 0) await unlessForbidden(destination.abortUpload(upload));
   }
 }
 
@@ -336,7 +210,7 @@ async function sendParts(
       if (read < length) changed = true;
       if (signal.aborted || changed) return;
       const bytes = buffer.subarray(0, length);
-      const checksum = await checksumOf(algorithmOf(request), bytes);
+      const checksum = await checksumOf(algorithmFor(request.checksum), bytes);
       const sent = request.checksum === 'none' ? undefined : checksum;
       const part = await request.destination.uploadPart(handle, partNumber, bytes, sent, signal);
       request.onBytes(length);
@@ -385,24 +259,4 @@ async function sendParts(
 
 function partLength(size: number, partSize: number, partNumber: number): number {
   return Math.min(partSize, size - (partNumber - 1) * partSize);
-}
-
-/** A checksum is always computed: where none is sent it still tells a touched file from a changed one. */
-function algorithmOf(request: UploadRequest): ChecksumAlgorithm {
-  return request.checksum === 'none' ? 'crc32' : request.checksum;
-}
-
-/** What every part has to bring. */
-function begunWith(
-  { encryption }: ObjectDescription,
-  checksum: ChecksumAlgorithm | 'none',
-): Pick<UploadHandle, 'customerKey' | 'checksum'> {
-  return {
-    ...(encryption?.sse === 'customer' && { customerKey: encryption.key }),
-    ...(checksum !== 'none' && { checksum }),
-  };
-}
-
-function digestOf(description: ObjectDescription): string {
-  return createHash('sha256').update(JSON.stringify(description)).digest('base64');
 }

@@ -7,6 +7,8 @@ import { loadConfig } from '../../src/config/load.ts';
 import { ruleSchema } from '../../src/config/rule-schema.ts';
 import { configOf, configWith, problemsOf, temporaryDirectory, warningsOf } from './helpers.ts';
 
+/** Of the private key that is all zeros. */
+const recipient = 'age19ljhmg68e43yx9fgm2k9lwefquc0la5y4lzvlshdjzv47kxt8d6qr9vf4p';
 const customerKey = Buffer.alloc(32, 7).toString('base64');
 
 function withRule(lines: string, more: Parameters<typeof configWith>[0] = {}): string {
@@ -87,6 +89,10 @@ describe('a rule becomes', () => {
       },
     ],
     ['checksum: sha256', { checksum: 'sha256' }],
+    ['compress: gzip', { compress: 'gzip' }],
+    ['compress: none', { compress: 'none' }],
+    [`encrypt: {age-recipients: ${recipient}}`, { recipients: [recipient] }],
+    [`encrypt: {age-recipients: [${recipient}, ${recipient}]}`, { recipients: [recipient, recipient] }],
   ];
   test.each(kinds)('%s', (lines, rule) => {
     expect(ruleOf(lines)).toEqual(rule);
@@ -234,6 +240,23 @@ describe('refused, at its place:', () => {
     [
       'object-lock: {legal-hold: true}\nchecksum: none',
       '12:9: object-lock: needs a checksum: S3 locks nothing that comes without; remove "checksum: none"',
+    ],
+    ['compress: brotli', '12:19: compress: "brotli" must be one of gzip, zstd, none'],
+    [
+      'encrypt: {}',
+      '12:9: encrypt.age-recipients: missing. Public keys of age (age1…, as age-keygen prints them), one or a list. Whoever has the private key of one can restore.',
+    ],
+    [
+      'encrypt: {age-recipients: []}',
+      '12:35: encrypt.age-recipients: a list names nobody, and nobody could restore; name at least one',
+    ],
+    [
+      `encrypt: {age-recipients: [${recipient}, ${recipient.slice(0, -1)}w]}`,
+      `12:100: encrypt.age-recipients[1]: "${recipient.slice(0, -1)}w" is mistyped or cut off: its checksum is wrong; copy it again`,
+    ],
+    [
+      'encrypt: {age-recipients: AGE-SECRET-KEY-1QQQSYQCYQ5RQWZQFPG9SCRGWPUGPZYSNZS23V9CCRYDPK8QARC0SCR4E7H}',
+      '12:35: encrypt.age-recipients: "AGE-SECRET-KEY-…" is a private key, which belongs to who restores and never here; write its public key, as age-keygen -y prints it',
     ],
     ['checksum: md5', '12:19: checksum: "md5" must be one of none, crc32, sha256, crc64nvme'],
   ])('%s', (lines, problem) => {

@@ -16,7 +16,7 @@ import { describe, expect, test } from 'vitest';
 import { settledOutcomes, type Action } from '../../src/core/action.ts';
 import { decide, type Content, type Facts, type Judgement } from '../../src/core/decide.ts';
 import { otherTypes, type FileState, type Local } from '../../src/core/file.ts';
-import type { ObjectState, Remote } from '../../src/core/object.ts';
+import { contentSize, type ObjectState, type Remote } from '../../src/core/object.ts';
 import {
   compares,
   deleteModes,
@@ -86,6 +86,13 @@ function foreign(reason: 'size-differs' | 'newer' | 'older' | 'content-differs',
 }
 const uploadedIfSame = upload(ifMatch('"theirs"'), 'newer');
 const remoteNewer = settle('remote-newer', 'older', 'not owned');
+
+function compressed(size: number) {
+  return { transform: 'gzip', size, checksum: { algorithm: 'crc32', value: 'AAAAAA==' } } as const;
+}
+function encrypted(size: number) {
+  return { transform: 'age', size };
+}
 
 const unchanged = file(10, { mtime: -100 });
 const touchedByAll = settle('touched', 'times-only', 'owned');
@@ -220,6 +227,101 @@ const tables: readonly Table[] = [
         'sizes differ, the file was written before the upload: only the mtime could decide, and a listing has none',
         given({ local: file(11, { mtime: -10 }), remote: listed(10) }),
         foreign('size-differs', look('remote')),
+      ],
+    ],
+  },
+
+  {
+    title: 'T1: first contact with an object whose body is not the content',
+    compare: 'content',
+    rows: [
+      [
+        'it is in a listing, whose size is that of the body: equal by chance',
+        given({ local: file(10), remote: listed(10), transforms: true }),
+        look('remote'),
+      ],
+      [
+        'it is in a listing, with another size',
+        given({ local: file(10), remote: listed(7), transforms: true }),
+        look('remote'),
+      ],
+      [
+        'compressed, equal size of the content: the content is asked for',
+        given({ local: file(10), remote: object(7, { content: compressed(10) }) }),
+        look('content'),
+      ],
+      [
+        'compressed, the same content, whatever the times say',
+        given({
+          local: file(10, { mtime: 1000 }),
+          remote: object(7, { content: compressed(10), mtime: 0 }),
+          content: 'same',
+        }),
+        adoptedByAll,
+      ],
+      [
+        'compressed, another content of the same size',
+        given({
+          local: file(10, { mtime: 10 }),
+          remote: object(7, { content: compressed(10), mtime: 0 }),
+          content: 'different',
+        }),
+        foreign('newer', uploadedIfSame),
+      ],
+      [
+        'the body has the size of the file, the content has not',
+        given({ local: file(7, { mtime: 10 }), remote: object(7, { content: compressed(10), mtime: 0 }) }),
+        foreign('size-differs', uploadedIfSame),
+      ],
+      [
+        'encrypted, equal size and time',
+        given({
+          local: file(10),
+          remote: object(210, { content: encrypted(10), mtime: 0 }),
+          content: 'incomparable',
+        }),
+        adoptedByAll,
+      ],
+      [
+        'encrypted, equal size, a moment later: nothing says that it is the same',
+        given({
+          local: file(10, { mtime: 0.001 }),
+          remote: object(210, { content: encrypted(10), mtime: 0 }),
+          content: 'incomparable',
+        }),
+        foreign('newer', uploadedIfSame),
+      ],
+      [
+        'encrypted, equal size, a moment earlier',
+        given({
+          local: file(10, { mtime: -0.001 }),
+          remote: object(210, { content: encrypted(10), mtime: 0 }),
+          content: 'incomparable',
+        }),
+        foreign('older', remoteNewer),
+      ],
+      [
+        'encrypted, of a try of ours whose answer was lost',
+        given({
+          local: file(10),
+          remote: object(210, { content: encrypted(10), mtime: 0, writeId: 'this' }),
+          content: 'incomparable',
+          writeId: 'this',
+        }),
+        settle('uploaded', 'own-lost-answer', 'owned'),
+      ],
+    ],
+  },
+
+  {
+    title: 'T1: first contact, by size, with an object whose body is not the content',
+    compare: 'size',
+    rows: [
+      ['in a listing', given({ local: file(10), remote: listed(10), transforms: true }), look('remote')],
+      [
+        'equal size of the content',
+        given({ local: file(10, { mtime: 1000 }), remote: object(7, { content: compressed(10) }) }),
+        adoptedByAll,
       ],
     ],
   },
@@ -618,14 +720,21 @@ const files = record({
 }).map(({ size, ...rest }) => file(size, rest));
 const etags = constantFrom('"ours"', '"theirs"');
 const contents: Arbitrary<Content> = constantFrom('same', 'different', 'incomparable');
+const transformed = option(tuple(sizes, constantFrom(compressed, encrypted)));
 const objects = record({
   size: sizes,
   mtime: option(moments),
   modified: moments,
   etag: etags,
   writeId: option(constantFrom('this', 'another')),
-}).map(({ size, mtime, writeId, ...rest }) =>
-  object(size, { ...rest, ...(mtime !== null && { mtime }), ...(writeId !== null && { writeId }) }),
+  content: transformed,
+}).map(({ size, mtime, writeId, content, ...rest }) =>
+  object(size, {
+    ...rest,
+    ...(mtime !== null && { mtime }),
+    ...(writeId !== null && { writeId }),
+    ...(content && { content: content[1](content[0]) }),
+  }),
 );
 const baselines = record({
   outcome: constantFrom(...settledOutcomes),
@@ -649,17 +758,19 @@ const worlds: Arbitrary<World> = record({
   compared: option(contents),
   tried: boolean(),
   noticed: boolean(),
+  transforms: boolean(),
   contentOfListing: contents,
   contentOfHead: contents,
   contentOfBaseline: contents,
-}).map(({ local, other, baseline, head, seen, listing, compared, tried, noticed, ...rest }) => {
-  const { mtimeNs: _, writeId: __, ...asListed } = listing;
+}).map(({ local, other, baseline, head, seen, listing, compared, tried, noticed, transforms, ...rest }) => {
+  const { mtimeNs: _, writeId: __, content: ___, ...asListed } = listing;
   const remotes = { listing: { ...asListed, source: 'listing' as const }, head: head ?? ('absent' as const) };
   const remote = seen === 'nothing' ? undefined : remotes[seen];
   const facts = given({
     local: local ?? other,
     ...(tried && { writeId: 'this' }),
     noticed,
+    transforms,
     ...(remote && { remote }),
     ...(baseline && { baseline }),
     ...(compared && { content: compared }),
@@ -783,12 +894,12 @@ describe('for all facts', () => {
   );
 
   law(
-    'overwrite never leaves an object of another size',
+    'overwrite never leaves an object whose content has another size',
     cases,
     ([world, by]) => {
       const { action, facts } = resolve(world, { ...by, policy: 'overwrite' });
       if (facts.local.kind !== 'file' || facts.remote?.kind !== 'object') return true;
-      return implies(facts.local.file.size !== facts.remote.object.size, action.kind === 'upload');
+      return implies(facts.local.file.size !== contentSize(facts.remote.object), action.kind === 'upload');
     },
     { numRuns: 1000 },
   );

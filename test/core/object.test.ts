@@ -43,6 +43,22 @@ describe('the checksum by which a file is compared with an object', () => {
       { algorithm: 'crc32', value: 'AAAAAA==-3', partSize: 8 },
     ],
     [
+      'is that in the metadata where the body is not the content',
+      {
+        etag: `"${md5}"`,
+        checksum: { algorithm: 'sha256', value: 'of the body' },
+        content: { transform: 'gzip', size: 3, checksum: crc32 },
+      },
+      unknown,
+      crc32,
+    ],
+    [
+      'is none where the content is encrypted',
+      { etag: `"${md5}"`, checksum: crc32, content: { transform: 'age', size: 3 } },
+      unknown,
+      undefined,
+    ],
+    [
       'is a stored one that knows its part size',
       { etag: '"x"', checksum: { algorithm: 'crc32', value: 'AAAAAA==-3', partSize: 5 } },
       unknown,

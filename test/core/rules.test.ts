@@ -74,6 +74,48 @@ describe('a rule matches', () => {
   });
 });
 
+describe('what is to be compressed or encrypted', () => {
+  const encrypted = { contentType: 'application/octet-stream', recipients: ['age1'] };
+  test.each<[path: string, rules: Omit<Rule, 'match'>[], description: Partial<ObjectDescription>]>([
+    [
+      'a.txt',
+      [{ compress: 'gzip' }],
+      { compress: 'gzip', contentEncoding: 'gzip', contentType: 'text/plain' },
+    ],
+    [
+      'a.txt',
+      [{ compress: 'gzip' }, { compress: 'zstd' }],
+      { compress: 'zstd', contentEncoding: 'zstd', contentType: 'text/plain' },
+    ],
+    ['a.txt', [{ compress: 'gzip' }, { compress: 'none' }], { contentType: 'text/plain' }],
+    ['a.JPG', [{ compress: 'gzip' }], { contentType: 'image/jpeg' }],
+    ['a.tar.zst', [{ compress: 'zstd' }], { contentType: 'application/octet-stream' }],
+    [
+      'jpg',
+      [{ compress: 'gzip' }],
+      { compress: 'gzip', contentEncoding: 'gzip', contentType: 'application/octet-stream' },
+    ],
+    [
+      'a.txt',
+      [{ compress: 'gzip', contentEncoding: 'br' }],
+      { compress: 'gzip', contentEncoding: 'br,gzip', contentType: 'text/plain' },
+    ],
+    [
+      'a.txt',
+      [{ compress: 'gzip', contentEncoding: 'identity' }],
+      { compress: 'gzip', contentEncoding: 'gzip', contentType: 'text/plain' },
+    ],
+    // A browser could make nothing of either.
+    ['a.txt', [{ recipients: ['age1'] }], encrypted],
+    ['a.txt', [{ recipients: ['age1'], compress: 'gzip' }], { ...encrypted, compress: 'gzip' }],
+    ['a.jpg', [{ recipients: ['age1'], compress: 'gzip' }], encrypted],
+    ['a.txt', [{ recipients: ['age1'], contentType: 'text/x' }], { ...encrypted, contentType: 'text/x' }],
+  ])('%s %j: %j', (path, rules, description) => {
+    const all = rules.map((rule) => ({ match: '**', ...rule }));
+    expect(describeObject(path, all)).toEqual({ tags: {}, metadata: {}, ...description });
+  });
+});
+
 describe('a rule matches by size and age', () => {
   const dayMs = 86_400_000;
   // The file has 100 bytes and is ten days old.

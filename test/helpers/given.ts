@@ -37,7 +37,7 @@ export function object(
     etag = '"theirs"',
     ...rest
   }: { mtime?: number; modified?: number } & Partial<
-    Pick<ObjectState, 'etag' | 'source' | 'checksum' | 'writeId'>
+    Pick<ObjectState, 'etag' | 'source' | 'checksum' | 'writeId' | 'content'>
   > = {},
 ): ObjectState {
   return {
@@ -78,6 +78,7 @@ export function given({
   remote,
   baseline,
   content,
+  transforms = false,
   noticed = false,
   writeId,
   origin,
@@ -88,6 +89,7 @@ export function given({
   remote?: ObjectState | 'absent';
   baseline?: Baseline;
   content?: Content;
+  transforms?: boolean;
   noticed?: boolean;
   /** Of the tries before. */
   writeId?: string;
@@ -104,6 +106,7 @@ export function given({
         ? remote && { kind: 'absent' }
         : { kind: 'object', object: remote },
     content,
+    transforms,
     noticed,
     writeId,
     origin: origin && { path: 'before', baseline: origin },

@@ -1,6 +1,11 @@
 import { bigInt } from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { metadataBytes } from '../../src/core/description.ts';
+import type { TransformedContent } from '../../src/core/object.ts';
+import type { Transform } from '../../src/core/transform.ts';
 import {
+  contentFromMetadata,
+  describeContent,
   describeFile,
   describeWrite,
   mtimeFromMetadata,
@@ -80,5 +85,54 @@ describe('the write that made an object', () => {
     ['without metadata', undefined],
   ])('is not told of an object %s', (_what, found) => {
     expect(writeIdFromMetadata(found)).toBeUndefined();
+  });
+});
+
+describe('content that is transformed', () => {
+  const described = (transform: Transform) =>
+    describeContent(describeFile({ tags: {}, metadata: {}, ...transform }, file(10), []), {
+      algorithm: 'crc32',
+      value: 'AAAAAA==',
+    }).metadata;
+
+  test.each<[Transform, TransformedContent]>([
+    [
+      { compress: 'gzip' },
+      { transform: 'gzip', size: 10, checksum: { algorithm: 'crc32', value: 'AAAAAA==' } },
+    ],
+    [{ recipients: ['age1'] }, { transform: 'age', size: 10 }],
+    [
+      { compress: 'zstd', recipients: ['age1'] },
+      { transform: 'zstd age', size: 10 },
+    ],
+  ])('%j comes back from its metadata: %j', (transform, content) => {
+    expect(contentFromMetadata(described(transform))).toEqual(content);
+  });
+
+  test('is not what any other object has', () => {
+    const { metadata } = describeFile({ tags: {}, metadata: {} }, file(10), ['mode', 'owner']);
+    expect(contentFromMetadata(metadata)).toBeUndefined();
+  });
+
+  test.each([
+    [{ 's3syncd-transform': 'gzip' }, undefined],
+    [{ 's3syncd-transform': 'gzip', 's3syncd-size': '-1' }, undefined],
+    [{ 's3syncd-size': '1' }, undefined],
+    [
+      { 's3syncd-transform': 'gzip', 's3syncd-size': '1', 's3syncd-checksum': 'adler AA==' },
+      { transform: 'gzip', size: 1 },
+    ],
+    [
+      { 's3syncd-transform': 'gzip', 's3syncd-size': '1', 's3syncd-checksum': 'crc32' },
+      { transform: 'gzip', size: 1 },
+    ],
+  ])('is not made of what somebody else wrote there: %j', (metadata, content) => {
+    expect(contentFromMetadata(metadata as Record<string, string>)).toEqual(content);
+  });
+
+  test('needs no more room in the metadata than the rules leave', () => {
+    const longest = { 's3syncd-transform': 'zstd age', 's3syncd-size': String(2 ** 53) };
+    const sha256 = `sha256 ${'A'.repeat(44)}`;
+    expect(metadataBytes({ ...longest, 's3syncd-checksum': sha256 })).toBeLessThanOrEqual(144);
   });
 });

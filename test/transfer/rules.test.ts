@@ -18,12 +18,8 @@ import { compileRules, customerKeys, type Describe, type Rule } from '../../src/
 import { ByteBudget } from '../../src/transfer/limits.ts';
 import { describeFile } from '../../src/transfer/metadata.ts';
 import { connect, S3Destination } from '../../src/transfer/s3.ts';
-import {
-  upload,
-  type UploadMemory,
-  type UploadRequest,
-  type UploadResult,
-} from '../../src/transfer/upload.ts';
+import type { UploadMemory, UploadRequest, UploadResult } from '../../src/transfer/request.ts';
+import { upload } from '../../src/transfer/upload.ts';
 import { configOf, configWith } from '../config/helpers.ts';
 import { testBucket, type Bucket } from '../helpers/bucket.ts';
 import { absent, none } from '../helpers/given.ts';
@@ -135,6 +131,15 @@ function rulesOf(lines: string): readonly Rule[] {
   return configOf(configWith({ folder: rule }), { CREDENTIALS_DIRECTORY: directory }).folders[0]!.rules;
 }
 
+/** What the metadata says of content that was compressed. */
+function compressed(transform: string): object {
+  return expect.objectContaining({
+    's3syncd-transform': transform,
+    's3syncd-size': expect.stringMatching(/^(1000|8388609)$/) as string,
+    's3syncd-checksum': expect.stringMatching(/^crc32 \S{8}$/) as string,
+  }) as object;
+}
+
 const fields: [lines: string, head: Partial<HeadObjectCommandOutput>][] = [
   ['storage-class: STANDARD_IA', { StorageClass: 'STANDARD_IA' }],
   ['storage-class: GLACIER_IR', { StorageClass: 'GLACIER_IR' }],
@@ -150,6 +155,11 @@ const fields: [lines: string, head: Partial<HeadObjectCommandOutput>][] = [
   ['cache-control: max-age=60', { CacheControl: 'max-age=60' }],
   ['expires: 2030-01-31T12:00Z', { ExpiresString: 'Thu, 31 Jan 2030 12:00:00 GMT' }],
   ['website-redirect: /new.html', { WebsiteRedirectLocation: '/new.html' }],
+  [
+    'compress: gzip\ncontent-encoding: br',
+    { ContentEncoding: 'br,gzip', Metadata: compressed('gzip') as Record<string, string> },
+  ],
+  ['compress: zstd', { ContentEncoding: 'zstd', Metadata: compressed('zstd') as Record<string, string> }],
   ['sse: AES256', { ServerSideEncryption: 'AES256' }],
   [
     'sse: aws:kms\nsse-kms-key-id: alias/a\nsse-kms-encryption-context: {a: b}\nbucket-key-enabled: true',
@@ -172,6 +182,7 @@ const others = [
   'grant-write-acp',
   'grant-full-control',
   'sse-customer-key',
+  'encrypt',
 ];
 const matchers = ['key', 'match', 'larger-than', 'smaller-than', 'older-than', 'newer-than'];
 

@@ -1,111 +1,16 @@
 // One file as one object: one state of the file or nothing, in one request or in parts, from the start or from where the
 // last try stopped.
 import fs from 'node:fs';
-import path from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
-import type { Capabilities } from '../../src/core/capabilities.ts';
+import { describe, expect, test } from 'vitest';
 import type { Precondition, Remote } from '../../src/core/object.ts';
 import { checksumLike, checksumOf } from '../../src/transfer/checksum.ts';
 import { ByteBudget } from '../../src/transfer/limits.ts';
-import { describeFile } from '../../src/transfer/metadata.ts';
-import { connect, S3Destination } from '../../src/transfer/s3.ts';
-import { upload, type UploadMemory, type UploadRequest } from '../../src/transfer/upload.ts';
-import { Bucket, testBucket } from '../helpers/bucket.ts';
 import { plain } from '../helpers/destination-suite.ts';
 import { until } from '../helpers/drained.ts';
 import { absent, ifMatch, none } from '../helpers/given.ts';
-import { temporaryDirectory } from '../helpers/temporary.ts';
+import { content, enforcesAll, isOpen, memoryOfOne, subject, type Subject } from '../helpers/uploading.ts';
 
 const MiB = 1024 ** 2;
-const enforcesAll: Capabilities = {
-  putIfAbsent: true,
-  putIfMatch: 'quoted',
-  completeIfAbsent: true,
-  copySourceIfMatch: true,
-  copyIfAbsent: true,
-  copyIfMatch: true,
-  checksums: true,
-  multipartTags: true,
-  deleteIfMatch: true,
-};
-
-/** Remembers one upload, as the journal does. */
-function memoryOfOne(): UploadMemory {
-  type Record = NonNullable<ReturnType<UploadMemory['find']>>;
-  let record: Record | undefined;
-  const change = (more: Partial<Record>) => {
-    if (record) record = { ...record, ...more };
-  };
-  return {
-    find: () => record,
-    begin: (begun) => (record = { ...begun, uploadId: '', beganMs: Date.now(), parts: [] }),
-    created: (uploadId) => change({ uploadId }),
-    recordParts: (parts) => change({ parts: [...(record?.parts ?? []), ...parts] }),
-    end: () => (record = undefined),
-  };
-}
-
-class Subject {
-  readonly bucket: Bucket;
-  readonly root = { path: temporaryDirectory(), symlinks: 'skip' as const };
-  readonly file = path.join(this.root.path, 'a');
-  readonly budget = new ByteBudget(16 * MiB);
-  readonly partBudget = new ByteBudget(64 * MiB);
-  readonly stop = new AbortController();
-  readonly destination: S3Destination;
-  memory = memoryOfOne();
-
-  constructor(bucket: Bucket) {
-    this.bucket = bucket;
-    const config = bucket.destination();
-    const client = connect(config);
-    onTestFinished(() => client.destroy());
-    this.destination = new S3Destination(config, client);
-  }
-
-  write(content: string | Buffer): void {
-    fs.writeFileSync(this.file, content);
-  }
-
-  upload(precondition: Precondition = none, more: Partial<UploadRequest> = {}) {
-    return upload({
-      destination: this.destination,
-      root: this.root,
-      path: 'a',
-      key: 'k',
-      describe: (file) => describeFile(plain, file, []),
-      precondition,
-      writeId: 'ours',
-      checksum: 'crc32',
-      capabilities: enforcesAll,
-      memory: this.memory,
-      budget: this.budget,
-      partBudget: this.partBudget,
-      signal: this.stop.signal,
-      onBytes: () => undefined,
-      ...more,
-    });
-  }
-
-  /** Part numbers in the order in which they arrived. */
-  get partsSent(): string[] {
-    return this.bucket.server.requests
-      .filter(({ operation }) => operation === 'UploadPart')
-      .map(({ query }) => query['partNumber'] ?? '')
-      .toSorted();
-  }
-}
-
-async function subject(options: Parameters<typeof testBucket>[0] = {}): Promise<Subject> {
-  return new Subject(await testBucket(options));
-}
-
-/** Content of which every piece can be told from every other. */
-function content(size: number, seed = 0): Buffer {
-  const bytes = Buffer.alloc(size);
-  for (let at = 0; at + 4 <= size; at += 1024) bytes.writeUInt32BE(at + seed, at);
-  return bytes;
-}
 
 describe('a small file', () => {
   test('goes up in one request, with its checksum, mtime and condition', async () => {
@@ -172,16 +77,6 @@ describe('a small file', () => {
     expect(it.budget.tryAcquire(16 * MiB)).toBeDefined();
   });
 });
-
-function isOpen(file: string): boolean {
-  return fs.readdirSync('/proc/self/fd').some((fd) => {
-    try {
-      return fs.readlinkSync(`/proc/self/fd/${fd}`) === file;
-    } catch {
-      return false;
-    }
-  });
-}
 
 describe('a large file', () => {
   const size = 40 * MiB;

@@ -1,0 +1,92 @@
+// Multipart uploads from beginning to end: remembered before the store is asked for one, so that whatever happens none is
+// left there unknown.
+import { createHash } from 'node:crypto';
+import type { ObjectDescription } from '../core/description.ts';
+import { Failure, unlessDenied, unlessForbidden } from '../core/failure.ts';
+import type { FileState } from '../core/file.ts';
+import { holds, type ChecksumAlgorithm, type Precondition } from '../core/object.ts';
+import type { Destination, UploadHandle } from './destination.ts';
+import type { DescribedRequest, UploadIdentity } from './request.ts';
+
+/** @param file whose state the upload is of */
+export function identityOf(
+  { description, checksum }: DescribedRequest,
+  file: FileState,
+  partSize: number,
+): UploadIdentity {
+  return { file, partSize, description: digestOf({ ...description, checksum }) };
+}
+
+/** Has the store make an upload, and remembers it: that it will be asked first, then which one it is. */
+export async function beginUpload(
+  { destination, key, memory, description, checksum }: DescribedRequest,
+  identity: UploadIdentity,
+): Promise<UploadHandle> {
+  const beganMs = Date.now();
+  memory.begin({ key, ...identity });
+  try {
+    const { uploadId, retried } = await destination.createUpload(key, description, checksum);
+    memory.created(uploadId);
+    if (retried) await endUnknownUploads(destination, { key, uploadId, beganMs });
+    return { key, uploadId, ...begunWith(description, checksum) };
+  } catch (error) {
+    if (error instanceof Failure && !error.mayHaveLanded) memory.end();
+    throw error;
+  }
+}
+
+/**
+ * Ends an upload that will not be completed: its parts would be paid for as long as it is there. Without the rights, or on
+ * a store that cannot do it, a lifecycle rule of the bucket has to clear uploads away.
+ */
+export async function endUpload(
+  destination: Destination,
+  upload: UploadHandle & { readonly beganMs?: number },
+): Promise<void> {
+  const { key, uploadId, beganMs = 0 } = upload;
+  if (uploadId === '') await endUnknownUploads(destination, { key, beganMs });
+  else await unlessForbidden(destination.abortUpload(upload));
+}
+
+/** How far the clocks of a store and of this machine may differ here. */
+const clocksDifferMs = 60_000;
+
+/**
+ * Ends the uploads that we asked for and never heard of. They are to this key, not older than our asking, and empty: the
+ * same may be true of one that somebody else began this moment, who loses nothing but the time to begin again.
+ */
+async function endUnknownUploads(
+  destination: Destination,
+  known: { readonly key: string; readonly uploadId?: string; readonly beganMs: number },
+): Promise<void> {
+  for (const upload of (await unlessForbidden(destination.listUploads(known.key))) ?? []) {
+    if (upload.uploadId === known.uploadId || upload.initiatedMs < known.beganMs - clocksDifferMs) continue;
+    const parts = await unlessForbidden(destination.listParts(upload));
+    if (parts?.length === 0) await unlessForbidden(destination.abortUpload(upload));
+  }
+}
+
+/** S3 checks conditions at Complete only, after the whole body was sent: ask before. */
+export async function isRefusedAhead(
+  { destination, key }: DescribedRequest,
+  precondition: Precondition,
+): Promise<boolean> {
+  if (precondition.kind === 'none') return false;
+  const remote = await unlessDenied(destination.head(key));
+  return remote !== undefined && !holds(precondition, remote);
+}
+
+/** What every part has to bring. */
+export function begunWith(
+  { encryption }: ObjectDescription,
+  checksum: ChecksumAlgorithm | 'none',
+): Pick<UploadHandle, 'customerKey' | 'checksum'> {
+  return {
+    ...(encryption?.sse === 'customer' && { customerKey: encryption.key }),
+    ...(checksum !== 'none' && { checksum }),
+  };
+}
+
+function digestOf(description: ObjectDescription): string {
+  return createHash('sha256').update(JSON.stringify(description)).digest('base64');
+}
