@@ -66,7 +66,16 @@ describe('the README', () => {
 
   test('says what the AWS CLI calls every key of a rule', () => {
     const table = readme.slice(readme.indexOf('| AWS CLI |'), readme.indexOf('Of a destination:'));
-    const ours = ['key', 'match', 'larger-than', 'smaller-than', 'older-than', 'newer-than'];
+    const ours = [
+      'key',
+      'compress',
+      'encrypt',
+      'match',
+      'larger-than',
+      'smaller-than',
+      'older-than',
+      'newer-than',
+    ];
     const named = [...table.matchAll(/^\| `--[^|]*\| `([a-z-]+)/gm)].map((match) => match[1]);
     expect(new Set([...named, ...ours])).toEqual(new Set(Object.keys(ruleSchema.shape)));
   });

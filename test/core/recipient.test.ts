@@ -52,7 +52,7 @@ describe('a recipient', () => {
     'with one character typed wrong is never taken',
     tuple(
       integer({ min: 4, max: x25519.length - 1 }),
-      constantFrom(...'qpzry9x8gf2tvdw0s3jn54khce6mua7lbio1'),
+      constantFrom(...Array.from('qpzry9x8gf2tvdw0s3jn54khce6mua7lbio1')),
     ),
     ([at, character]) => {
       const typed = x25519.slice(0, at) + character + x25519.slice(at + 1);

@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { createCipheriv } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
+import zlib from 'node:zlib';
 import { Decrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { describe, expect, test, vi } from 'vitest';
 import type { Transform } from '../../src/core/transform.ts';
@@ -66,13 +67,25 @@ function restored(body: Buffer, tools: readonly string[][]): Buffer {
   }, body);
 }
 
+async function undone(body: Buffer, { compress, recipients }: Transform): Promise<Buffer> {
+  const compressed = recipients ? await decrypted(body, identity) : body;
+  if (compress === 'gzip') return zlib.gunzipSync(compressed);
+  return compress === 'zstd' ? zlib.zstdDecompressSync(compressed) : compressed;
+}
+
+async function decrypted(body: Buffer, by: string): Promise<Buffer> {
+  const decrypter = new Decrypter();
+  decrypter.addIdentity(by);
+  return Buffer.from(await decrypter.decrypt(body));
+}
+
 describe.each(transforms)('%s:', (name, transform, tools) => {
   test.each([
     ['an empty file', Buffer.alloc(0)],
     ['a small file', text(100_000)],
     ['a file that may become a small object', text(9 * MiB)],
     ['a large file', large],
-  ])('%s is restored by ordinary tools', async (_what, original) => {
+  ])('%s is restored by the libraries', async (_what, original) => {
     const it = await subject();
     it.transform = transform;
     it.write(original);
@@ -85,9 +98,17 @@ describe.each(transforms)('%s:', (name, transform, tools) => {
     // Sent with the body, or with each of its parts, and verified there.
     expect(it.bucket.attributes('k')?.checksum).toMatchObject({ algorithm: 'CRC32' });
     expect(it.bucket.uploads).toEqual([]);
-    const tool = missing(tools);
-    if (tool !== undefined) console.log(`not restored: ${tool} is not installed`);
-    else expect(restored(bodyOf(it), tools).equals(original)).toBe(true);
+    expect((await undone(bodyOf(it), transform)).equals(original)).toBe(true);
+  });
+
+  const tool = missing(tools);
+  const unless = tool === undefined ? '' : `: ${tool} is not installed`;
+  test.skipIf(tool !== undefined)(`a large file is restored by ordinary tools${unless}`, async () => {
+    const it = await subject();
+    it.transform = transform;
+    it.write(large);
+    await it.upload();
+    expect(restored(bodyOf(it), tools).equals(large)).toBe(true);
   });
 });
 
@@ -97,8 +118,9 @@ test('what is encrypted tells nothing of its content but its size and time', asy
   for (const content of [text(1000), large]) {
     it.write(content);
     await it.upload();
-    const named = Object.keys(it.bucket.attributes('k')!.headers).filter((name) =>
-      name.startsWith('x-amz-meta-'),
+    // That of a write is random.
+    const named = Object.keys(it.bucket.attributes('k')!.headers).filter(
+      (name) => name.startsWith('x-amz-meta-') && name !== 'x-amz-meta-s3syncd-write',
     );
     expect(named.toSorted()).toEqual([
       'x-amz-meta-mtime',
@@ -108,20 +130,16 @@ test('what is encrypted tells nothing of its content but its size and time', asy
   }
 });
 
-test('each recipient can decrypt, with the library as with the tool', async () => {
+test('each recipient can decrypt, and nobody else', async () => {
   const it = await subject();
   const other = await generateX25519Identity();
   it.transform = { recipients: [recipient, await identityToRecipient(other)] };
   it.write('content');
   await it.upload();
-  for (const each of [identity, other]) {
-    const decrypter = new Decrypter();
-    decrypter.addIdentity(each);
-    expect(await decrypter.decrypt(bodyOf(it), 'text')).toBe('content');
-  }
-  const nobody = new Decrypter();
-  nobody.addIdentity(await generateX25519Identity());
-  await expect(nobody.decrypt(bodyOf(it))).rejects.toThrow('no identity matched');
+  for (const each of [identity, other])
+    expect((await decrypted(bodyOf(it), each)).toString()).toBe('content');
+  const nobody = await generateX25519Identity();
+  await expect(decrypted(bodyOf(it), nobody)).rejects.toThrow('no identity matched');
 });
 
 describe.each([
