@@ -172,7 +172,9 @@ export function prepareStatements(database: Database) {
       [{ routeId: number; tail: string; directory: string; name: string }],
       { directory: string; name: string }
     >(
-      `SELECT directory.path AS directory, name FROM baseline JOIN directory USING (dir_id)
+      // The index by name: the planner, which knows nothing of the tables' sizes, would read through the whole route.
+      `SELECT directory.path AS directory, name
+       FROM baseline INDEXED BY baseline_by_tail JOIN directory USING (dir_id)
        WHERE route_id = @routeId AND tail = @tail AND gone = 0
        UNION ALL
        SELECT directory.path, name FROM route JOIN directory USING (folder_id) JOIN baseline USING (route_id, dir_id)
@@ -180,7 +182,7 @@ export function prepareStatements(database: Database) {
     ),
     anyTail: integer<[number]>('SELECT 1 FROM baseline WHERE route_id = ? AND tail IS NOT NULL LIMIT 1'),
     forgetFormer: database.prepare<[{ routeId: number; tail: string; directory: string; name: string }]>(
-      `DELETE FROM baseline WHERE route_id = @routeId AND tail = @tail AND gone = 1
+      `DELETE FROM baseline INDEXED BY baseline_by_tail WHERE route_id = @routeId AND tail = @tail AND gone = 1
          AND NOT (name = @name AND (SELECT path FROM directory WHERE dir_id = baseline.dir_id) = @directory)`,
     ),
     forgetFormerPath: database.prepare<[{ routeId: number; directory: string; name: string }]>(

@@ -1,5 +1,8 @@
+import Database from 'better-sqlite3';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { Journal, type Completion } from '../../src/journal/journal.ts';
+import { migrate } from '../../src/journal/schema.ts';
+import { prepareStatements } from '../../src/journal/statements.ts';
 import { baseline, file, noonMs } from '../helpers/given.ts';
 import { identity, testJournal } from '../helpers/journal.ts';
 
@@ -707,3 +710,18 @@ test('a reader beside the writer sees what was committed', () => {
   expect(() => it.journal.proveWritable(it.nowMs)).not.toThrow();
   expect(() => reader.proveWritable(it.nowMs)).toThrow(/readonly/);
 });
+
+test.each(['occupant', 'forgetFormer'] as const)(
+  '%s, which is asked at every settle, does not read through the route',
+  (name) => {
+    const database = new Database(':memory:');
+    onTestFinished(() => void database.close());
+    migrate(database);
+    const { source } = prepareStatements(database)[name];
+    const values = { routeId: 1, tail: '', directory: '', name: '' };
+    const steps = database.prepare<[object], { detail: string }>(`EXPLAIN QUERY PLAN ${source}`).all(values);
+    const reads = steps.map(({ detail }) => detail).filter((detail) => /\bbaseline\b/.test(detail));
+    expect(reads).not.toEqual([]);
+    for (const read of reads) expect(read).toMatch(/tail=\?|name=\?/);
+  },
+);
