@@ -1,8 +1,10 @@
 // Several destinations for one folder: what goes where, with whose rights, and that nothing else is asked for.
+import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import type { RouteStatus } from '../../src/observe/status.ts';
-import { noLocalServer, startStore, until, workspace } from './harness.ts';
+import { closedPort, noLocalServer, startStore, until, workspace } from './harness.ts';
+import type { Store } from './harness.ts';
 
 /** settle 200ms + 3 s. */
 const convergeMs = 3_200;
@@ -99,6 +101,46 @@ describe.skipIf(noLocalServer)('with two destinations', () => {
   });
 });
 
+/** How the second destination fails, for as long as the test runs. */
+const sicknesses: Record<string, (two: Store) => Promise<Record<string, unknown>>> = {
+  'answers 503': async (two) => {
+    two.server.faults.add({ kind: 'answer', status: 503, code: 'SlowDown' });
+    return {};
+  },
+  'takes requests and never answers': async (two) => {
+    two.server.faults.add({ kind: 'stall' });
+    return {};
+  },
+  'refuses connections': async () => ({ endpoint: `http://127.0.0.1:${await closedPort()}` }),
+  'does not know our credentials': async (two) => {
+    two.server.credentials.delete(two.accessKey);
+    return {};
+  },
+};
+
+const files = 150;
+
+describe.skipIf(noLocalServer)('one destination is complete while the other', () => {
+  test.each(Object.keys(sicknesses))('%s', { timeout: 60_000 }, async (sickness) => {
+    const { home, one, two, configure } = await twoAccounts();
+    configure(undefined, {}, await sicknesses[sickness]!(two));
+    for (let number = 1; number < files; number++) home.write(`d${number % 7}/${number}`, `file ${number}`);
+    home.write('in parts', randomBytes(20 * 1024 ** 2));
+    const daemon = await home.start();
+    await home.awaitEqual(10_000, { store: one });
+    // An orderly end would wait for the other one.
+    await daemon.kill();
+
+    const [healthy, sick] = (await home.status()).folders[0]!.routes;
+    expect(healthy).toMatchObject({ failed: 0, blocked: 0, retrying: 0 });
+    expect(healthy).not.toHaveProperty('trouble');
+    // Nothing is given up either.
+    expect(sick).toMatchObject({ settled: 0, failed: 0, blocked: 0 });
+    expect(sick!.pending + sick!.inFlight).toBe(files);
+    expect(two.server.store.objects(two.bucket).size).toBe(0);
+  });
+});
+
 describe.skipIf(noLocalServer)('what was asked for', () => {
   test('is told by status for each destination, as the store counted it, over a restart', async () => {
     const { home, one, two } = await twoAccounts({ match: 'project-x/**' });
@@ -157,7 +199,11 @@ async function twoAccounts(when?: Record<string, unknown>) {
   const two = await startStore({ account: accountTwo });
   const home = workspace(one);
   home.env = { ...home.env, TWO_ID: two.accessKey, TWO_SECRET: two.secretKey };
-  const configure = (selector?: Record<string, unknown>, more: Record<string, unknown> = {}) =>
+  const configure = (
+    selector?: Record<string, unknown>,
+    more: Record<string, unknown> = {},
+    destination: Record<string, unknown> = {},
+  ) =>
     home.configure({
       destination: { 'expected-bucket-owner': accountOne },
       destinations: {
@@ -167,6 +213,7 @@ async function twoAccounts(when?: Record<string, unknown>) {
           region: two.region,
           'expected-bucket-owner': accountTwo.id,
           credentials: { 'access-key-id': '${env:TWO_ID}', 'secret-access-key': '${env:TWO_SECRET}' },
+          ...destination,
         },
       },
       folder: {

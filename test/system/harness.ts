@@ -10,6 +10,7 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import fs from 'node:fs';
+import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -358,6 +359,16 @@ export function randomSeed(): number {
   const seed = Number(process.env['S3SYNCD_TEST_SEED'] ?? randomBytes(4).readUInt32BE());
   console.log(`seed ${seed} (S3SYNCD_TEST_SEED=${seed} repeats it)`);
   return seed;
+}
+
+/** A port of this machine on which nobody listens. */
+export async function closedPort(): Promise<number> {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as net.AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
 }
 
 /** A generator that gives the same numbers for the same seed. */

@@ -1,12 +1,11 @@
 // Several folders and destinations: what one of them suffers the others never notice.
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { CreateBucketCommand } from '@aws-sdk/client-s3';
 import { describe, expect, test } from 'vitest';
-import { noLocalServer, startStore, until, workspace } from './harness.ts';
+import { closedPort, noLocalServer, startStore, until, workspace } from './harness.ts';
 import type { Store, Workspace } from './harness.ts';
 
 /** settle 200ms + 3 s. */
@@ -154,13 +153,4 @@ function fill(folder: string): void {
   for (let number = 0; number < 100; number++)
     fs.writeFileSync(path.join(folder, `${number}`), `file ${number}`);
   fs.writeFileSync(path.join(folder, 'in parts'), randomBytes(9 * 1024 ** 2));
-}
-
-async function closedPort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as net.AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
