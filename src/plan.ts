@@ -9,6 +9,7 @@ import { bytesName, directoryOf, joinPath, nameOf } from './core/key.ts';
 import { customerKeys, type DescribedFile } from './core/rules.ts';
 import { areTooMany, pathDoubt, rootDoubt, trackedEnough, type HoldReason } from './core/safety.ts';
 import { makeRoute, shareKeys } from './daemon.ts';
+import { estimate, usagesOf, type Estimate } from './estimate.ts';
 import { isCopy, mayCopy } from './drain/copy.ts';
 import { Endpoint } from './drain/endpoint.ts';
 import { occupantOf, tailIn } from './drain/keys.ts';
@@ -34,10 +35,14 @@ export interface PlannedAction {
   readonly bytes: number;
   /** The path whose object is copied. */
   readonly from?: string;
+  /** Of the object that would be uploaded, where a rule names one. */
+  readonly storageClass?: string;
 }
 
 export interface Plan {
   readonly actions: readonly PlannedAction[];
+  /** What carrying them out would take, by folder and destination. */
+  readonly estimates: readonly Estimate[];
   /** Folders that could not be looked at. */
   readonly problems: readonly string[];
 }
@@ -88,10 +93,24 @@ export async function planConfig(config: Config): Promise<Plan> {
       known.close();
       for (const route of routes) if (journal) await planDeletes(route, actions, journal, root);
     }
-    return { actions, problems };
+    const estimates = allRoutes.flat().map((route) => estimateRoute(route, actions, config));
+    return { actions, estimates, problems };
   } finally {
     journal?.close();
   }
+}
+
+/** The drain asks what the plan had to ask, too, before it does what was planned. */
+function estimateRoute(route: Route, actions: readonly PlannedAction[], config: Config): Estimate {
+  const place = { folder: route.folder.name, destination: route.destination.name };
+  const isConditional = route.judgement.policy !== 'overwrite';
+  const planned = actions
+    .filter((action) => isOf(route, action))
+    .flatMap(({ action, bytes, storageClass = '' }) =>
+      usagesOf(action, { bytes, storageClass, isConditional }),
+    );
+  const usages = [...route.destination.takeUsage(), ...planned];
+  return estimate(place, usages, config.destinations.get(route.to.destination)!);
 }
 
 function planRoutes(
@@ -150,7 +169,11 @@ async function planPath(
         const description = file && route.describe(path, file);
         const unfit = description && unfitness(description, description.checksum ?? route.checksum);
         if (unfit) return planned(route, path, 'fail', unfit.reason, 0, key);
-        return planned(route, path, 'upload', action.reason, bytes, key);
+        const { storageClass } = description ?? {};
+        return {
+          ...planned(route, path, 'upload', action.reason, bytes, key),
+          ...(storageClass && { storageClass }),
+        };
       }
       case 'copy':
         return { ...planned(route, path, 'copy', action.reason, 0, key), from: action.from };

@@ -22,11 +22,12 @@ const layers: Readonly<Record<string, Layer>> = {
   observe: { uses: ['core'], knows: ['config', 'journal'] },
   drain: { uses: ['core', 'journal', 'transfer'], knows: ['config', 'watch', 'observe'] },
   check: { uses: ['core', 'config', 'transfer', 'watch'] },
+  estimate: { uses: ['core', 'transfer'], knows: ['config'] },
   daemon: { uses: ['core', 'config', 'journal', 'transfer', 'watch', 'observe', 'drain', 'version'] },
-  plan: { uses: ['core', 'config', 'journal', 'transfer', 'watch', 'drain', 'daemon'] },
+  plan: { uses: ['core', 'config', 'journal', 'transfer', 'watch', 'drain', 'daemon', 'estimate'] },
   cli: {
     uses: ['core', 'config', 'control', 'journal', 'observe', 'check', 'daemon', 'plan', 'version'],
-    knows: ['drain'],
+    knows: ['drain', 'estimate'],
   },
   main: { uses: ['cli'] },
 };

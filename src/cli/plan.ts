@@ -1,10 +1,11 @@
 // `plan`: the same scan, the same look, the same decision, and no act.
+import type { Estimate } from '../estimate.ts';
 import { planConfig, type PlannedAction } from '../plan.ts';
 import { Failure } from '../core/failure.ts';
 import { readConfig } from './config.ts';
 import { exitCodes, type ExitCode } from './exit.ts';
 import type { VerbOptions } from './verb.ts';
-import { bytesText, countText, nameText, plural, table } from './text.ts';
+import { bytesText, countText, moneyText, nameText, plural, table } from './text.ts';
 
 /** Lines of a table that a person still reads; `--json` has them all. */
 const rowsMax = 200;
@@ -13,10 +14,12 @@ export async function run(options: VerbOptions): Promise<ExitCode> {
   const config = readConfig(options.config);
   if (!config) return exitCodes.config;
   try {
-    const { actions, problems } = await planConfig(config);
+    const { actions, estimates, problems } = await planConfig(config);
     const summary = summaryOf(actions);
     process.stdout.write(
-      options.json ? `${JSON.stringify({ actions, summary, problems })}\n` : planText(actions, summary),
+      options.json
+        ? `${JSON.stringify({ actions, summary, estimates, problems })}\n`
+        : planText(actions, summary) + estimates.map(estimateText).join(''),
     );
     for (const problem of problems) process.stderr.write(`${problem}\n`);
     if (problems.length > 0) return exitCodes.failed;
@@ -35,6 +38,16 @@ function summaryOf(actions: readonly PlannedAction[]) {
   for (const { action } of actions) counts[action] = (counts[action] ?? 0) + 1;
   const bytes = actions.reduce((sum, { action, bytes }) => sum + (action === 'upload' ? bytes : 0), 0);
   return { total: actions.length, counts, bytes };
+}
+
+/** `documents → backup: 1,234 requests, 5 GiB`, and what Amazon would charge for it. */
+function estimateText({ folder, destination, requests, bytes, cost }: Estimate): string {
+  const count = Object.values(requests).reduce((sum, of) => sum + of, 0);
+  if (count === 0) return '';
+  const charged = cost
+    ? `: about ${moneyText(cost.requests)}, and ${moneyText(cost.storage)} a month for storage (list prices of ${cost.prices})`
+    : '';
+  return `${folder} → ${destination}: ${plural(count, 'request')}, ${bytesText(bytes)}${charged}\n`;
 }
 
 function planText(actions: readonly PlannedAction[], summary: ReturnType<typeof summaryOf>): string {

@@ -36,3 +36,9 @@ const freeShare = 0.8;
 export function nearsEnd(perDay: number, used: number): boolean {
   return used >= perDay * freeShare;
 }
+
+export function requestsByOperation(usages: readonly Usage[]): Record<string, number> {
+  const sums: Record<string, number> = {};
+  for (const { operation, requests } of usages) sums[operation] = (sums[operation] ?? 0) + requests;
+  return sums;
+}

@@ -9,7 +9,7 @@ import type {
 } from '../config/config.ts';
 import { isTemporary } from '../core/failure.ts';
 import { costOfRequests, priceList, pricedRegion } from '../core/prices.ts';
-import { dayOf, firstOfMonth, nearsEnd, type Usage } from '../core/usage.ts';
+import { dayOf, firstOfMonth, nearsEnd, requestsByOperation, type Usage } from '../core/usage.ts';
 import type { Journal, RouteRow, RouteTrouble } from '../journal/journal.ts';
 
 /** A path that is not in S3 as it is here. */
@@ -225,12 +225,6 @@ function usageStatus(
         ? undefined
         : { requestsPerDay, used, slowed: nearsEnd(requestsPerDay, used) },
   };
-}
-
-function requestsByOperation(usages: readonly Usage[]): Record<string, number> {
-  const sums: Record<string, number> = {};
-  for (const { operation, requests } of usages) sums[operation] = (sums[operation] ?? 0) + requests;
-  return sums;
 }
 
 const nothingUsed: UsageStatus = { requests: {}, bytes: 0, cost: undefined };

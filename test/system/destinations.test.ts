@@ -164,6 +164,31 @@ describe.skipIf(noLocalServer)('what was asked for', () => {
     );
   });
 
+  test('is what plan said before, by kind and bytes', async () => {
+    const { home, one, two } = await twoAccounts({ 'smaller-than': '1MiB' });
+    home.write('same', 'is there already');
+    await one.put('same', 'is there already');
+    home.write('project-x/plan.txt', 'X');
+    home.write('in parts', randomBytes(20 * 1024 ** 2));
+
+    for (const step of ['first', 'later'] as const) {
+      if (step === 'later') home.write('project-x/plan.txt', 'changed');
+      const { estimates } = (await home.s3syncd('plan', '--json')).json;
+      one.forget();
+      two.forget();
+      await home.once();
+      const sent = (store: Store) =>
+        store.requests
+          .filter(({ operation }) => operation === 'PutObject' || operation === 'UploadPart')
+          .reduce((sum, { bytes }) => sum + bytes, 0);
+      expect(estimates).toEqual([
+        { folder: 'docs', destination: 's3', requests: one.counts, bytes: sent(one) },
+        { folder: 'docs', destination: 'two', requests: two.counts, bytes: sent(two) },
+      ]);
+    }
+    expect((await home.s3syncd('plan')).stdout).toBe('nothing to do\n');
+  });
+
   test('slows down when the budget of the day nears its end, says so once, and drops nothing', async () => {
     const store = await startStore();
     const home = workspace(store, { destination: { 'requests-per-day': 100 } });
