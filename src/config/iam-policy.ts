@@ -3,7 +3,13 @@
 import { scratchName } from '../core/capabilities.ts';
 import type { Encryption } from '../core/description.ts';
 import type { Rule } from '../core/rules.ts';
-import { routePrefix, type Config, type DestinationConfig } from './config.ts';
+import {
+  routePrefix,
+  type Config,
+  type DestinationConfig,
+  type FolderConfig,
+  type RouteConfig,
+} from './config.ts';
 
 export interface PolicyDocument {
   readonly Version: '2012-10-17';
@@ -52,7 +58,7 @@ export function bucketPolicy(
 
 /** The keys of KMS that the rules of this destination's folders name. */
 export function kmsKeys(config: Config, { name }: DestinationConfig): string[] {
-  const rules = foldersOf(config, name).flatMap(({ folder }) => folder.rules);
+  const rules = waysTo(config, name).flatMap(({ folder }) => folder.rules);
   return [...new Set(rules.flatMap(({ encryption }) => kmsKeyOf(encryption) ?? []))];
 }
 
@@ -62,16 +68,17 @@ function statementsOf(config: Config, destination: DestinationConfig): Statement
 
 function bucketStatements(config: Config, destination: DestinationConfig): Statement[] {
   const { bucket, name } = destination;
-  const routes = foldersOf(config, name).map(({ folder, route }) => ({
-    prefix: routePrefix(destination, folder),
-    actions: objectActions(folder.rules, route.delete !== 'keep'),
-  }));
-  if (routes.length === 0) return [];
+  const ways = waysTo(config, name);
+  if (ways.length === 0) return [];
   const arn = `arn:${partitionOf(destination.region)}:s3:::${bucket}`;
-  const prefixes = [...new Set(routes.map(({ prefix }) => prefix))];
+  const prefixes = [...new Set(ways.map(({ folder }) => routePrefix(destination, folder)))];
   const scratch = prefixes.map((prefix) => `${arn}/${quoted(prefix)}${scratchName}`);
   return [
-    ...objectStatements(name, arn, routes),
+    ...objectStatements(
+      name,
+      arn,
+      ways.flatMap((way) => objectsOf(destination, way)),
+    ),
     allow(`${name} Scratch`, ['s3:DeleteObject'], scratch),
     allow(`${name} List`, ['s3:ListBucket'], [arn], listCondition(prefixes)),
     // No condition on a prefix exists for it.
@@ -92,9 +99,14 @@ const checkActions = [
   's3:GetLifecycleConfiguration',
 ] as const;
 
-/** What is done to the objects below one prefix. */
-function objectActions(rules: readonly Rule[], deletes: boolean): string[] {
-  const some = (has: (rule: Rule) => unknown) => rules.some((rule) => Boolean(has(rule)));
+/** What is done to objects below a prefix. */
+interface Objects {
+  readonly prefix: string;
+  readonly actions: readonly string[];
+}
+
+function objectsOf(destination: DestinationConfig, { folder, route }: Way): Objects[] {
+  const described = descriptionActions(folder.rules);
   const actions = [
     // Every kind of upload, and to go on with one in parts or to end it.
     's3:PutObject',
@@ -102,9 +114,20 @@ function objectActions(rules: readonly Rule[], deletes: boolean): string[] {
     's3:ListMultipartUploadParts',
     // HEAD, If-Match and the source of a copy.
     's3:GetObject',
+    ...described,
   ];
-  if (deletes) actions.push('s3:DeleteObject');
-  // To read them: HEAD tells of tags and locks only to those who may, and what it does not tell is sent again.
+  if (route.delete !== 'keep') actions.push('s3:DeleteObject');
+  const objects = [{ prefix: routePrefix(destination, folder), actions }];
+  if (route.delete !== 'archive') return objects;
+  // A copy of what is described is looked at once: did the store keep it all?
+  const copied = ['s3:PutObject', ...(described.length > 0 ? ['s3:GetObject'] : []), ...described];
+  return [...objects, { prefix: folder.archivePrefix, actions: copied }];
+}
+
+/** What the rules say of objects besides their bytes. HEAD tells of tags and locks only to those who may read them. */
+function descriptionActions(rules: readonly Rule[]): string[] {
+  const some = (has: (rule: Rule) => unknown) => rules.some((rule) => Boolean(has(rule)));
+  const actions: string[] = [];
   if (some(({ tags }) => tags)) actions.push('s3:PutObjectTagging', 's3:GetObjectTagging');
   if (some(({ access }) => access)) actions.push('s3:PutObjectAcl');
   if (some(({ objectLock }) => objectLock?.retention))
@@ -115,12 +138,8 @@ function objectActions(rules: readonly Rule[], deletes: boolean): string[] {
 }
 
 /** Prefixes with equal actions share a statement. */
-function objectStatements(
-  name: string,
-  arn: string,
-  routes: readonly { prefix: string; actions: readonly string[] }[],
-): Statement[] {
-  const byActions = Map.groupBy(routes, ({ actions }) => actions.join());
+function objectStatements(name: string, arn: string, objects: readonly Objects[]): Statement[] {
+  const byActions = Map.groupBy(objects, ({ actions }) => actions.join());
   return [...byActions.values()].map((group, index) =>
     allow(
       `${name} Objects${index === 0 ? '' : index + 1}`,
@@ -163,7 +182,12 @@ function kmsKeyOf(encryption: Encryption | undefined): string | undefined {
   return encryption?.sse === 'aws:kms' || encryption?.sse === 'aws:kms:dsse' ? encryption.keyId : undefined;
 }
 
-function foldersOf(config: Config, destination: string) {
+interface Way {
+  readonly folder: FolderConfig;
+  readonly route: RouteConfig;
+}
+
+function waysTo(config: Config, destination: string): Way[] {
   return config.folders.flatMap((folder) =>
     folder.to.filter((route) => route.destination === destination).map((route) => ({ folder, route })),
   );

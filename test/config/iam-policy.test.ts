@@ -58,6 +58,7 @@ describe('objects need, besides that', () => {
   test.each<[folder: string, actions: string[]]>([
     ['rules: [{match: "**", storage-class: STANDARD_IA, metadata: {a: b}, sse: AES256}]', []],
     ['policy: if-unchanged', []],
+    ['delete: propagate', ['s3:DeleteObject']],
     ['rules: [{match: "*.log", tags: {A: b}}]', ['s3:PutObjectTagging', 's3:GetObjectTagging']],
     ['rules: [{match: "**", acl: bucket-owner-full-control}]', ['s3:PutObjectAcl']],
     ['rules: [{match: "**", grant-read: id=abc}]', ['s3:PutObjectAcl']],
@@ -93,6 +94,24 @@ test('folders that need other actions have statements of their own', () => {
   expect(statement(policy, 'BackupList')?.Condition).toEqual({
     StringLike: { 's3:prefix': ['documents/*', 'logs/*'] },
   });
+});
+
+test('what is archived is written there, and looked at where the rules describe it', () => {
+  const archive = 'delete: archive\narchive-prefix: "old/{folder}/"';
+  const plain = policyFor({ destination: 'prefix: new/', folder: archive });
+  expect(statement(plain, 'BackupObjects')?.Action).toContain('s3:DeleteObject');
+  expect(statement(plain, 'BackupObjects2')).toMatchObject({
+    Action: ['s3:PutObject'],
+    Resource: [`${arn}/old/documents/*`],
+  });
+  expect(statement(plain, 'BackupList')?.Condition).toEqual({ StringLike: { 's3:prefix': ['new/*'] } });
+  const folder = `${archive}\nrules: [{match: "**", tags: {A: b}}]`;
+  expect(statement(policyFor({ destination: 'prefix: new/', folder }), 'BackupObjects2')?.Action).toEqual([
+    's3:PutObject',
+    's3:GetObject',
+    's3:PutObjectTagging',
+    's3:GetObjectTagging',
+  ]);
 });
 
 test('a prefix is taken as it stands, and none is the whole bucket', () => {
