@@ -13,6 +13,7 @@ import {
 import { compileRules, compileTails, customerKeys, makesKeys } from './core/rules.ts';
 import { compileSelector } from './core/selector.ts';
 import { dayOf } from './core/usage.ts';
+import { answerDeletes, type Answer, type Answered } from './deletes.ts';
 import { FolderDeletes } from './drain/deletes.ts';
 import { Drain } from './drain/drain.ts';
 import { Endpoint } from './drain/endpoint.ts';
@@ -147,6 +148,13 @@ export class Daemon {
       bytes: sum((drain) => drain.sentBytes),
       scanning: this.folders.some((folder) => !folder.scanned && folder.halt === undefined),
     };
+  }
+
+  /** Lets held deletes go, or keeps their objects. */
+  answerDeletes(answer: Answer): Answered {
+    const answered = answerDeletes(this.config, this.journal, answer, Date.now());
+    for (const drain of this.drains) drain.poke();
+    return answered;
   }
 
   /** Tries what failed or is blocked again. @returns how many files */

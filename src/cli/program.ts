@@ -2,7 +2,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { version } from '../version.ts';
 import { exitCodes, type ExitCode } from './exit.ts';
-import type { VerbOptions } from './verb.ts';
+import type { Run, VerbOptions } from './verb.ts';
 
 interface Verb {
   readonly name: string;
@@ -11,7 +11,20 @@ interface Verb {
   /** Reports, hence has `--json`. */
   readonly reports: boolean;
   readonly options?: readonly Option[];
-  readonly load: () => Promise<{ run: (options: VerbOptions) => Promise<ExitCode> }>;
+  /** What it takes besides, as commander writes it: `[path...]`. */
+  readonly argument?: readonly [name: string, description: string];
+  /** Each with `-c` and the rest of its own: `conflicts resolve`. Without one of them the verb itself is run. */
+  readonly verbs?: readonly Verb[];
+  readonly load: () => Promise<Run>;
+}
+
+const folderOption = () => new Option('--folder <name>', 'only of this folder');
+
+const deletePaths = ['[path...]', 'files, or directories, as `deletes list` names them'] as const;
+
+async function answerHeld(answer: 'approve' | 'discard'): Promise<Run> {
+  const { run } = await import('./deletes-answer.ts');
+  return { run: (options, paths) => run(answer, options, paths) };
 }
 
 const verbs: readonly Verb[] = [
@@ -81,6 +94,49 @@ const verbs: readonly Verb[] = [
     reports: true,
     load: () => import('./retry.ts'),
   },
+  {
+    name: 'deletes',
+    summary: 'deletes that wait for your decision, and why',
+    help:
+      'A delete is held when something is in doubt: the folder is empty or is another one than before, something was mounted ' +
+      'or unmounted in it, or more files are gone than max-delete allows. Nothing is deleted until you decide; uploads go on. ' +
+      'A file that comes back ends the hold by itself. Exits with 5 while one is held.',
+    reports: true,
+    options: [folderOption()],
+    load: () => import('./deletes.ts'),
+    verbs: [
+      {
+        name: 'list',
+        summary: 'list held deletes, as without a verb',
+        help: 'With paths only those; a directory stands for all below it. Exits with 5 while one is held.',
+        reports: true,
+        argument: deletePaths,
+        options: [folderOption()],
+        load: () => import('./deletes.ts'),
+      },
+      {
+        name: 'approve',
+        summary: 'let held deletes go: all of them, or the paths that are named',
+        help:
+          'Exactly those that are held now, and only if their files are still gone and their objects still the same. Where another ' +
+          'directory stands at the root of the folder, it is taken for the folder from then on. The daemon does it at once; ' +
+          'without one, the next `run` or `once`. Exits with 5 when others are still held.',
+        reports: true,
+        argument: deletePaths,
+        options: [folderOption()],
+        load: () => answerHeld('approve'),
+      },
+      {
+        name: 'discard',
+        summary: 'keep the objects of held deletes: all of them, or the paths that are named',
+        help: 'Their objects stay in S3 as if `delete: keep` were set; the files are not missed any more.',
+        reports: true,
+        argument: deletePaths,
+        options: [folderOption()],
+        load: () => answerHeld('discard'),
+      },
+    ],
+  },
 ];
 
 /** All that the README must name. */
@@ -112,19 +168,23 @@ export async function main(argv: readonly string[]): Promise<ExitCode> {
     .version(version, '-V, --version', 'print the version')
     .exitOverride();
 
-  for (const verb of verbs) {
-    const command = program
+  const addVerb = (parent: Command, verb: Verb) => {
+    const command = parent
       .command(verb.name)
       .summary(verb.summary)
       .description(`${capitalise(verb.summary)}.\n\n${verb.help}`)
       .option('-c, --config <file>', 'the config file', defaultConfig);
     if (verb.reports) command.option('--json', 'print one JSON document instead of a table');
     for (const option of verb.options ?? []) command.addOption(option);
-    command.action(async (options: VerbOptions) => {
+    if (verb.argument) command.argument(...verb.argument);
+    command.action(async () => {
       const { run } = await verb.load();
-      result = await run(options);
+      // A verb below another one may have its options before its name.
+      result = await run(command.optsWithGlobals<VerbOptions>(), command.args);
     });
-  }
+    for (const below of verb.verbs ?? []) addVerb(command, below);
+  };
+  for (const verb of verbs) addVerb(program, verb);
   program
     .command('config')
     .summary('about the config file')

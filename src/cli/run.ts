@@ -1,4 +1,5 @@
 // `run`: the daemon in the foreground, as systemd wants it.
+import type { Answer } from '../deletes.ts';
 import { Daemon } from '../daemon.ts';
 import { startControlServer } from '../control/server.ts';
 import { JournalInUse } from '../journal/journal.ts';
@@ -41,6 +42,7 @@ export async function run(options: VerbOptions): Promise<ExitCode> {
   const control = await startControlServer(config.stateDir, {
     'GET /status': () => daemon.status(),
     'POST /retry': () => ({ retried: daemon.retry() }),
+    'POST /deletes': (body) => daemon.answerDeletes(body as Answer),
   });
   const health = startHealth(daemon, notifier, log);
   log.info({ version, folders: config.folders.map((folder) => folder.name) }, 's3syncd starts');

@@ -1,3 +1,5 @@
+import type { ExitCode } from './exit.ts';
+
 /** What every verb is given. */
 export interface VerbOptions {
   readonly config: string;
@@ -6,4 +8,9 @@ export interface VerbOptions {
   readonly destination?: string;
   readonly bucketPolicy?: boolean;
   readonly principal?: string;
+}
+
+/** A verb's file. */
+export interface Run {
+  readonly run: (options: VerbOptions, args: readonly string[]) => Promise<ExitCode>;
 }

@@ -3,10 +3,16 @@ import { socketAddress } from './socket.ts';
 
 /**
  * Asks the running daemon.
+ * @param body sent as JSON
  * @returns its JSON answer; undefined when no daemon listens
  * @throws Error when it answers with an error
  */
-export async function askDaemon(stateDir: string, method: 'GET' | 'POST', path: string): Promise<unknown> {
+export async function askDaemon(
+  stateDir: string,
+  method: 'GET' | 'POST',
+  path: string,
+  body?: unknown,
+): Promise<unknown> {
   let address;
   try {
     address = socketAddress(stateDir);
@@ -16,8 +22,8 @@ export async function askDaemon(stateDir: string, method: 'GET' | 'POST', path: 
   }
   using open = address;
   try {
-    const { status, body } = await request(open.path, method, path);
-    const answer = JSON.parse(body) as { error?: string };
+    const { status, text } = await request(open.path, method, path, body);
+    const answer = JSON.parse(text) as { error?: string };
     if (status !== 200) throw new Error(`the daemon answers: ${answer.error ?? status}`);
     return answer;
   } catch (error) {
@@ -27,17 +33,17 @@ export async function askDaemon(stateDir: string, method: 'GET' | 'POST', path: 
   }
 }
 
-function request(socketPath: string, method: string, path: string) {
-  return new Promise<{ status: number; body: string }>((resolve, reject) => {
+function request(socketPath: string, method: string, path: string, body: unknown) {
+  return new Promise<{ status: number; text: string }>((resolve, reject) => {
     const sent = http.request({ socketPath, method, path, timeout: 10_000 }, (response) => {
-      let body = '';
+      let text = '';
       response.setEncoding('utf8');
-      response.on('data', (text: string) => (body += text));
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, body }));
+      response.on('data', (piece: string) => (text += piece));
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
       response.on('error', reject);
     });
     sent.on('timeout', () => sent.destroy(new Error('the daemon does not answer')));
     sent.on('error', reject);
-    sent.end();
+    sent.end(body === undefined ? undefined : JSON.stringify(body));
   });
 }

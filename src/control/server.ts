@@ -4,8 +4,8 @@ import http from 'node:http';
 import { once } from 'node:events';
 import { socketAddress } from './socket.ts';
 
-/** Answers by method and path; what it returns becomes the JSON body. */
-export type Routes = Readonly<Record<string, (query: URLSearchParams) => unknown>>;
+/** Answers by method and path; what it is given and returns are bodies in JSON. */
+export type Routes = Readonly<Record<string, (body: unknown) => unknown>>;
 
 export interface ControlServer {
   close(): Promise<void>;
@@ -16,21 +16,20 @@ export async function startControlServer(stateDir: string, routes: Routes): Prom
   const address = socketAddress(stateDir);
   fs.rmSync(address.path, { force: true });
   const server = http.createServer((request, response) => {
-    const url = new URL(request.url ?? '/', 'http://control');
-    const answer = routes[`${request.method} ${url.pathname}`];
     const reply = (status: number, body: unknown) => {
       response.writeHead(status, { 'content-type': 'application/json' });
       response.end(`${JSON.stringify(body)}\n`);
     };
+    const { pathname } = new URL(request.url ?? '/', 'http://control');
+    const answer = routes[`${request.method} ${pathname}`];
     if (!answer) {
-      reply(404, { error: `no ${request.method} ${url.pathname}` });
+      reply(404, { error: `no ${request.method} ${pathname}` });
       return;
     }
-    try {
-      reply(200, answer(url.searchParams));
-    } catch (error) {
-      reply(500, { error: (error as Error).message });
-    }
+    readJson(request)
+      .then(answer)
+      .then((body) => reply(200, body))
+      .catch((error: unknown) => reply(500, { error: (error as Error).message }));
   });
   // Owner and group may steer the daemon, others may not.
   const mask = process.umask(0o117);
@@ -50,4 +49,19 @@ export async function startControlServer(stateDir: string, routes: Routes): Prom
       address[Symbol.dispose]();
     },
   };
+}
+
+/** A list of a hundred thousand long paths has as much; whoever may connect is trusted. */
+const bodyBytesMax = 64 * 1024 ** 2;
+
+/** Undefined when there is none. */
+async function readJson(request: http.IncomingMessage): Promise<unknown> {
+  const pieces: Buffer[] = [];
+  let bytes = 0;
+  for await (const piece of request as AsyncIterable<Buffer>) {
+    bytes += piece.length;
+    if (bytes > bodyBytesMax) throw new Error(`a request of more than ${bodyBytesMax} bytes`);
+    pieces.push(piece);
+  }
+  return bytes === 0 ? undefined : JSON.parse(Buffer.concat(pieces).toString());
 }

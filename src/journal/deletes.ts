@@ -7,6 +7,8 @@ import { directoryOf, joinPath, nameOf } from '../core/key.ts';
 export interface HeldDelete {
   readonly routeId: number;
   readonly path: string;
+  /** What follows the prefix in the object's key, where that is not the path. */
+  readonly tail: string | undefined;
   /** Absent while it only waits for its second look. */
   readonly heldFor: HoldReason | undefined;
   readonly message: string;
@@ -15,10 +17,10 @@ export interface HeldDelete {
 }
 
 interface HeldRow {
-  change_id: number;
   route_id: number;
   path: string;
   name: string;
+  tail: string | null;
   held_for: HoldReason | null;
   message: string | null;
   absent_at: number | null;
@@ -78,14 +80,11 @@ export class Deletes {
     return this.#sql.list.all(routeId).map((row) => ({
       routeId: row.route_id,
       path: joinPath(row.path, row.name),
+      tail: row.tail ?? undefined,
       heldFor: row.held_for ?? undefined,
       message: row.message ?? '',
       absentSinceMs: row.absent_at ?? row.since_at,
     }));
-  }
-
-  heldCount(routeId: number): number {
-    return this.#sql.heldCount.get(routeId)!;
   }
 
   /** Lets held deletes go: they are looked at once more, and are not counted as too many. */
@@ -193,12 +192,11 @@ function prepare(database: Database) {
          AND state = 'pending' AND absent_at IS NOT NULL AND approved_at IS NULL`,
     ),
     list: database.prepare<[number], HeldRow>(
-      `SELECT change_id, route_id, directory.path, name, held_for, message, absent_at, since_at
-       FROM change JOIN directory USING (dir_id)
+      `SELECT route_id, directory.path, name, tail, held_for, message, absent_at, since_at
+       FROM change JOIN directory USING (dir_id) LEFT JOIN baseline USING (route_id, dir_id, name)
        WHERE route_id = ? AND (state = 'held' OR (state = 'pending' AND absent_at IS NOT NULL))
        ORDER BY absent_at, directory.path, name`,
     ),
-    heldCount: integer<[number]>(`SELECT count(*) FROM change WHERE route_id = ? AND state = 'held'`),
     approve: database.prepare(
       `UPDATE change SET state = 'pending', approved_at = @nowMs, held_for = NULL, code = NULL, message = NULL,
                          ready_at = @nowMs, attempts = 0
