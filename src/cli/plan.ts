@@ -54,9 +54,9 @@ function planText(actions: readonly PlannedAction[], summary: ReturnType<typeof 
   if (actions.length === 0) return 'nothing to do\n';
   const rows = actions
     .slice(0, rowsMax)
-    .map(({ action, folder, destination, path, reason, bytes }) => [
+    .map(({ action, folder, destination, path, from, reason, bytes }) => [
       action,
-      nameText(path),
+      from === undefined ? nameText(path) : `${nameText(path)} ← ${nameText(from)}`,
       `${folder} → ${destination}`,
       reason,
       action === 'upload' ? bytesText(bytes) : '',
