@@ -2,7 +2,7 @@
 // files and stores; what it throws is a bug.
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Action, BlockReason, Outcome } from '../core/action.ts';
-import type { Baseline } from '../core/baseline.ts';
+import { agreed, type Baseline } from '../core/baseline.ts';
 import type { Facts } from '../core/decide.ts';
 import { Failure, unlessDenied } from '../core/failure.ts';
 import type { FileState, Local, Sighting } from '../core/file.ts';
@@ -27,6 +27,8 @@ export interface Tools {
   readonly budget: ByteBudget;
   readonly partBudget: ByteBudget;
   readonly deletes: FolderDeletes;
+  /** Another change is to be copied from the path's object and is not done yet. */
+  readonly isNeeded: boolean;
   readonly signal: AbortSignal;
   readonly onBytes: (bytes: number) => void;
 }
@@ -223,11 +225,16 @@ async function deleteFile(
   subject: Subject,
   action: DeleteAction,
   { local, remote }: Facts,
-  { deletes, journal }: ClaimTools,
+  { deletes, journal, isNeeded }: ClaimTools,
 ): Promise<Handled | Remote> {
   if (subject.key === '') return blocked('key-too-long', local);
   if (route.selection.excludesNow(route.root.path, subject.path)) return excluded;
   if (occupantOf(route, subject.path, subject.key, journal) !== undefined) return keptFor('key-collision');
+  // A file that has another name by now is not gone: its object goes when it is in S3 under that.
+  if (isNeeded)
+    return retry(claim, 'rename-pending', 'its file was renamed and is not in S3 under its new name yet');
+  const heir = journal.origins.heir(claim.routeId, { path: subject.path, file: claim.baseline!.file });
+  if (heir === 'unsynced') return keptAsGone(claim.baseline!);
   const result = await deleteObject(route, claim, subject, action, remote, deletes);
   switch (result.kind) {
     case 'removed':
@@ -269,6 +276,13 @@ function stopped(
       return { end, outcome: 'held', reason, bytes: 0 };
     }
   }
+}
+
+/** Under its new name the file did not get to S3, so the object of the old one may be all that there is of it. */
+function keptAsGone(baseline: Baseline): Handled {
+  const kept: Baseline = { ...baseline, outcome: 'kept-remote', gone: true };
+  const end = { kind: 'settled', baseline: agreed(baseline) ? kept : null } as const;
+  return { end, outcome: 'kept-remote', reason: 'renamed', bytes: 0 };
 }
 
 /** The object is not this path's alone. */

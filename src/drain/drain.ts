@@ -55,7 +55,6 @@ export class Drain {
   readonly #options: DrainOptions;
   readonly #stop = new AbortController();
   readonly #queue: Claim[] = [];
-  /** Of the claims that are queued or in flight. */
   readonly #origins = new PendingOrigins();
   readonly #inFlight = new Map<number, Claim>();
   readonly #completions: Completion[] = [];
@@ -289,10 +288,12 @@ export class Drain {
         budget,
         partBudget,
         deletes,
+        isNeeded: this.#origins.isNeeded(claim),
         signal: this.#stop.signal,
         onBytes: (bytes) => (this.#sentBytes += bytes),
       });
       this.#learn(handled);
+      this.#origins.ended(claim, handled.end.kind === 'settled' || handled.end.kind === 'stuck');
       const isBack = claim.absentSinceMs !== undefined && handled.isBack === true;
       this.#complete({ claim, end: handled.end, isBack });
       this.outcomes.set(handled.outcome, (this.outcomes.get(handled.outcome) ?? 0) + 1);
@@ -300,7 +301,6 @@ export class Drain {
       this.#options.onHandled(this.route, claim, handled);
     } finally {
       this.#inFlight.delete(claim.changeId);
-      this.#origins.done(claim);
       endpoint.release(routeId);
       this.#wake();
     }
@@ -377,7 +377,7 @@ export class Drain {
 
   #releaseQueue(): void {
     for (const claim of this.#queue.splice(0)) {
-      this.#origins.done(claim);
+      this.#origins.ended(claim, false);
       this.#complete({ claim, end: { kind: 'released', readyAtMs: 0, tried: false } });
     }
   }

@@ -39,20 +39,27 @@ function fileAt(route: Route, path: string): FileState | undefined {
 }
 
 /**
- * The origins of claims that are not done. A claim whose path is another's origin waits: what it does would take away
- * what the other is copied from. So a chain of renames (x.1 → x.2, x → x.1, a new x) is worked from its end.
+ * The origins of changes that are not done. A claim whose path is another's origin waits while that is queued or in flight:
+ * what it does would take away what the other is copied from. So a chain of renames (x.1 → x.2, x → x.1, a new x) is worked
+ * from its end. A delete also waits for what is to be tried again.
  */
 export class PendingOrigins {
   readonly #byChange = new Map<number, Origin>();
-  /** How many claims are copied from a path. */
-  readonly #needed = new Map<string, number>();
+  /** Changes that are copied from a path. */
+  readonly #needing = new Map<string, Set<number>>();
+  /** Those that are queued or in flight. */
+  readonly #claimed = new Set<number>();
 
   add(claims: readonly Claim[], origins: readonly (Origin | undefined)[]): void {
     claims.forEach(({ changeId }, index) => {
+      this.#forget(changeId);
       const origin = origins[index];
       if (!origin) return;
       this.#byChange.set(changeId, origin);
-      this.#needed.set(origin.path, (this.#needed.get(origin.path) ?? 0) + 1);
+      this.#claimed.add(changeId);
+      const needing = this.#needing.get(origin.path);
+      if (needing) needing.add(changeId);
+      else this.#needing.set(origin.path, new Set([changeId]));
     });
   }
 
@@ -60,18 +67,29 @@ export class PendingOrigins {
     return this.#byChange.get(changeId);
   }
 
-  /** The claim was handled, or given back. */
-  done({ changeId }: Claim): void {
+  /** @param isOver false: it will be tried again */
+  ended({ changeId }: Claim, isOver: boolean): void {
+    this.#claimed.delete(changeId);
+    if (isOver) this.#forget(changeId);
+  }
+
+  /** Nothing that is queued or in flight is copied from its path. */
+  mayBegin({ path }: Claim): boolean {
+    return ![...(this.#needing.get(path) ?? [])].some((changeId) => this.#claimed.has(changeId));
+  }
+
+  /** What is not done yet is copied from its path. */
+  isNeeded({ path }: Claim): boolean {
+    return this.#needing.has(path);
+  }
+
+  #forget(changeId: number): void {
+    this.#claimed.delete(changeId);
     const origin = this.#byChange.get(changeId);
     if (!origin) return;
     this.#byChange.delete(changeId);
-    const rest = this.#needed.get(origin.path)! - 1;
-    if (rest > 0) this.#needed.set(origin.path, rest);
-    else this.#needed.delete(origin.path);
-  }
-
-  /** Nothing that is not done is copied from its path. */
-  mayBegin({ path }: Claim): boolean {
-    return !this.#needed.has(path);
+    const needing = this.#needing.get(origin.path)!;
+    needing.delete(changeId);
+    if (needing.size === 0) this.#needing.delete(origin.path);
   }
 }

@@ -369,3 +369,51 @@ describe('a store that holds copies to no condition', () => {
     expect(folder.bucket.count('PutObject')).toBe(0);
   });
 });
+
+describe('with `delete: propagate`', () => {
+  const files = { a: 'content', c: 'c', d: 'd', e: 'e' };
+  const propagate = { delete: 'propagate' } as const;
+  const requests = (folder: DrainedFolder) =>
+    folder.bucket.server.requests.map(({ operation, key }) => `${operation} ${key}`);
+
+  test.each(policies)('%s: a rename is one copy and then one delete', async (policy) => {
+    const folder = await synced(files, { policy, ...propagate });
+    rename(folder, 'a', 'b');
+    expect(await folder.drained()).toEqual({ b: 'copied (renamed)', a: 'deleted (deleted-locally)' });
+    expect(requests(folder)).toEqual(['CopyObject files/b', 'DeleteObject files/a']);
+    expect(folder.bucket.content('files/b')).toBe('content');
+  });
+
+  test.each([
+    ['skip-existing', 'skipped-existing (exists)'],
+    ['if-unchanged', 'conflict (foreign)'],
+    ['newer-wins', 'remote-newer (older)'],
+  ] as const)('%s: where the new path is %s, the object of the old one is kept', async (policy, outcome) => {
+    const folder = await synced(files, { policy, ...propagate });
+    folder.bucket.put('files/b', 'theirs', { mtimeNs: folder.mtimeNs('a') + 10_000_000_000n });
+    rename(folder, 'a', 'b');
+    expect(await folder.drained()).toEqual({ b: outcome, a: 'kept-remote (renamed)' });
+    expect(folder.bucket.content('files/a')).toBe('content');
+    expect(folder.bucket.count('DeleteObject')).toBe(0);
+  });
+
+  test('a delete waits while the copy is to be tried again', async () => {
+    const folder = await synced(files, propagate);
+    const down = { kind: 'answer', status: 500, code: 'InternalError' } as const;
+    const fault = folder.bucket.server.faults.add({ ...down, operation: 'CopyObject' });
+    rename(folder, 'a', 'b');
+    folder.onHandled = ({ words }) => {
+      if (words !== 'retry (rename-pending)') return;
+      fault.clear();
+      folder.observe('b', 'a');
+    };
+    await folder.drained();
+    const words = (path: string) =>
+      folder.reports.filter((each) => each.path === path).map((each) => each.words);
+    expect(words('b')).toEqual(['retry (InternalError)', 'copied (renamed)']);
+    expect(words('a')).toContain('retry (rename-pending)');
+    expect(words('a').at(-1)).toBe('deleted (deleted-locally)');
+    expect(requests(folder).slice(-2)).toEqual(['CopyObject files/b', 'DeleteObject files/a']);
+    expect(folder.bucket.content('files/b')).toBe('content');
+  });
+});
