@@ -45,7 +45,7 @@ function estimateText({ folder, destination, requests, bytes, cost }: Estimate):
   const count = Object.values(requests).reduce((sum, of) => sum + of, 0);
   if (count === 0) return '';
   const charged = cost
-    ? `: about ${moneyText(cost.requests)}, and ${moneyText(cost.storage)} a month for storage (list prices of ${cost.prices})`
+    ? `: ${moneyText(cost.requests)}, and ${moneyText(cost.storage)} a month for storage (list prices of ${cost.prices})`
     : '';
   return `${folder} → ${destination}: ${plural(count, 'request')}, ${bytesText(bytes)}${charged}\n`;
 }

@@ -88,7 +88,7 @@ function usageLines({ usage, budget }: RouteStatus): string[] {
 }
 
 function usageText(usage: UsageStatus): string {
-  const cost = usage.cost === undefined ? '' : ` for about ${moneyText(usage.cost)}`;
+  const cost = usage.cost === undefined ? '' : ` for ${moneyText(usage.cost)}`;
   return `${plural(requestCount(usage), 'request')}, ${bytesText(usage.bytes)}${cost}`;
 }
 

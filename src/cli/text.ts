@@ -15,9 +15,9 @@ export function countText(count: number): string {
   return count.toLocaleString('en');
 }
 
-/** `$0.02`; less than a cent is said so. */
+/** `about $0.02`, `less than $0.01`. */
 export function moneyText(usd: number): string {
-  return usd > 0 && usd < 0.01 ? 'less than $0.01' : `$${usd.toFixed(2)}`;
+  return usd > 0 && usd < 0.01 ? 'less than $0.01' : `about $${usd.toFixed(2)}`;
 }
 
 /** `3 files`, `1 file`. */
