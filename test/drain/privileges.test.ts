@@ -1,7 +1,8 @@
 // Least is least: with what `iam-policy` prints everything works, and for each action of it there is something that goes
 // wrong without it. Keys of KMS and roles included, as far as the local server plays them.
+import fs from 'node:fs';
 import { expect, onTestFinished, test } from 'vitest';
-import type { DestinationConfig, FolderConfig } from '../../src/config/config.ts';
+import type { Config, DestinationConfig, FolderConfig } from '../../src/config/config.ts';
 import { runnerPolicy, type PolicyDocument } from '../../src/config/iam-policy.ts';
 import { probe } from '../../src/transfer/probe.ts';
 import { connect, S3Destination } from '../../src/transfer/s3.ts';
@@ -16,6 +17,7 @@ const large = Buffer.alloc(9 * MiB, 'x');
 /** Fields of rules that need an action, one by one and together. */
 const retained = 'object-lock: {mode: GOVERNANCE, retain: 1d}';
 const held = 'object-lock: {legal-hold: true}';
+const tagsAndAccess = 'tags: {A: b}, acl: bucket-owner-full-control';
 const everyField = [
   'tags: {A: b}',
   'acl: bucket-owner-full-control',
@@ -71,6 +73,23 @@ const probes: Scenario = async ({ bucket }) => {
   return [await probe(new S3Destination(config, client), 'files/'), bucket.keys];
 };
 
+/** Two files, so that it is not the whole folder that goes. */
+const loses: Scenario = async (folder) => {
+  folder.write('a', 'a');
+  folder.write('b', 'b');
+  await folder.drained();
+  folder.remove('a');
+  return folder.drained();
+};
+
+const renames: Scenario = async (folder) => {
+  folder.write('a', 'a');
+  await folder.drained();
+  fs.renameSync(folder.absolute('a'), folder.absolute('c'));
+  folder.observe('a', 'c');
+  return [await folder.drained(), folder.bucket.server.counts()];
+};
+
 const scenarios: [action: string, Scenario, fields?: string][] = [
   ['s3:PutObject', uploads],
   ['s3:PutObjectTagging', uploads],
@@ -95,8 +114,8 @@ const everything: PolicyDocument = {
   Statement: [{ Sid: 'All', Effect: 'Allow', Action: ['*'], Resource: ['*'] }],
 };
 
-function configured(fields: string = everyField) {
-  const folder = `rules: [{match: "**", ${fields}}]`;
+function configured(fields: string = everyField, lines = '') {
+  const folder = `rules: [{match: "**", ${fields}}]\n${lines}`;
   return configOf(configWith({ destination: 'prefix: files/', folder }));
 }
 
@@ -108,16 +127,44 @@ function without(action: string, policy: PolicyDocument): PolicyDocument {
   return { ...policy, Statement };
 }
 
+test.each([
+  ['deletes', 'delete: propagate', loses, { a: 'deleted (deleted-locally)' }],
+  ['archives', 'delete: archive\narchive-prefix: archive/', loses, { a: 'archived (deleted-locally)' }],
+  ['renames', '', renames, [expect.objectContaining({ c: 'copied (renamed)' }), expect.anything()]],
+] as const)('with the whole policy it %s', async (_what, lines, scenario, outcome) => {
+  const config = configured(tagsAndAccess, lines);
+  expect(await outcomeOf(scenario, config, everything)).toEqual(outcome);
+  expect(await outcomeOf(scenario, config, runnerPolicy(config))).toEqual(
+    await outcomeOf(scenario, config, everything),
+  );
+});
+
+test.each([
+  ['s3:DeleteObject', 'delete: propagate', 'BackupObjects'],
+  ['s3:PutObject', 'delete: archive\narchive-prefix: archive/', 'BackupObjects2'],
+])('without %s for %j nothing is deleted', async (action, lines, sid) => {
+  const config = configured(tagsAndAccess, lines);
+  const policy = runnerPolicy(config);
+  const Statement = policy.Statement.map((statement) =>
+    statement.Sid === sid
+      ? { ...statement, Action: statement.Action.filter((name) => name !== action) }
+      : statement,
+  );
+  const outcomes = await outcomeOf(loses, config, { ...policy, Statement });
+  expect(outcomes).toEqual({ a: 'failed (AccessDenied)' });
+});
+
 async function outcomeOf(
   scenario: Scenario,
-  { rules }: FolderConfig,
+  { folders }: Config,
   document: PolicyDocument,
 ): Promise<unknown> {
   const server = await startS3Server({ buckets: [{ name: 'acme-backup', objectLock: true }] });
   onTestFinished(() => server.close());
   const { accessKey, secretKey } = server;
   server.credentials.set(accessKey, { accessKey, secretKey, policy: document });
-  return scenario(await drainedFolder({ rules }, new Bucket(server)));
+  const [{ rules, to }] = folders as [FolderConfig];
+  return scenario(await drainedFolder({ rules, delete: to[0]!.delete }, new Bucket(server)));
 }
 
 test.each(scenarios)(
@@ -125,11 +172,10 @@ test.each(scenarios)(
   { timeout: 60_000 },
   async (action, scenario, fields) => {
     const config = configured(fields);
-    const folder = config.folders[0]!;
     const policy = runnerPolicy(config);
-    const expected = await outcomeOf(scenario, folder, everything);
-    expect(await outcomeOf(scenario, folder, policy), 'with the whole policy').toEqual(expected);
-    expect(await outcomeOf(scenario, folder, without(action, policy)), `without ${action}`).not.toEqual(
+    const expected = await outcomeOf(scenario, config, everything);
+    expect(await outcomeOf(scenario, config, policy), 'with the whole policy').toEqual(expected);
+    expect(await outcomeOf(scenario, config, without(action, policy)), `without ${action}`).not.toEqual(
       expected,
     );
   },
