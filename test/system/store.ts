@@ -237,7 +237,16 @@ export class Store {
   async close(): Promise<void> {
     if (!this.#server) await this.#empty();
     this.client.destroy();
+    const denied = this.#denied();
     await this.#server?.close();
+    if (denied.length > 0) throw new Error(`what iam-policy prints does not allow ${denied.join(', ')}`);
+  }
+
+  /** What was refused by the policies, also where the program goes on without. */
+  #denied(): string[] {
+    if (this.#policies.size === 0) return [];
+    const denied = this.requests.filter(({ code, faults }) => code === 'AccessDenied' && faults.length === 0);
+    return denied.map(({ operation, key }) => `${operation} of ${JSON.stringify(key)}`);
   }
 
   async #empty(): Promise<void> {
