@@ -2,6 +2,7 @@
 // looks, decides and acts, the journal records it.
 import fs from 'node:fs';
 import { hostname } from 'node:os';
+import { setImmediate } from 'node:timers/promises';
 import {
   routeIdentity,
   routePrefix,
@@ -10,6 +11,7 @@ import {
   type FolderConfig,
   type RouteConfig,
 } from './config/config.ts';
+import type { DriftField } from './core/drift.ts';
 import { compileRules, compileTails, customerKeys, makesKeys } from './core/rules.ts';
 import { compileSelector } from './core/selector.ts';
 import { dayOf } from './core/usage.ts';
@@ -19,6 +21,8 @@ import { Drain } from './drain/drain.ts';
 import { Endpoint } from './drain/endpoint.ts';
 import { RequestBudget } from './drain/request-budget.ts';
 import type { Handled } from './drain/act.ts';
+import { driftPages, type Drift, type DriftedObject } from './drain/apply.ts';
+import { keyOfObject } from './drain/keys.ts';
 import { KeysInFlight } from './drain/keys-in-flight.ts';
 import type { Route } from './drain/route.ts';
 import { journalFile, Journal, type Claim } from './journal/journal.ts';
@@ -56,9 +60,30 @@ export interface FolderState {
 
 export interface DaemonOptions {
   readonly log: Logger;
-  /** `run` watches; `once` scans, works off what it found, and ends. */
-  readonly mode: 'run' | 'once';
+  /** `run` watches; `once` scans, works off what it found, and ends; `apply` waits for `apply`, works that off, and ends. */
+  readonly mode: 'run' | 'once' | 'apply';
   readonly onHandled?: (route: Route, claim: Claim, handled: Handled) => void;
+}
+
+/** An object that differs from the rules and is left as it is. */
+export interface LeftObject {
+  readonly folder: string;
+  readonly destination: string;
+  readonly path: string;
+  readonly key: string;
+  readonly fields: readonly DriftField[];
+  /** `upload`: only by sending the file again. */
+  readonly reason: 'upload' | Extract<Drift['remedy'], { kind: 'refused' }>['reason'];
+}
+
+export interface ApplyReport {
+  /** Objects that are brought in line from now on. */
+  readonly marked: number;
+  /** Objects that somebody else wrote before, of which it is not known whether they differ. */
+  readonly unknown: number;
+  readonly left: readonly LeftObject[];
+  /** Folders that could not be looked at. */
+  readonly problems: readonly string[];
 }
 
 export class Daemon {
@@ -171,6 +196,58 @@ export class Daemon {
     for (const drain of this.drains) drain.proveProgress(Date.now());
   }
 
+  /**
+   * Has every object that differs from the rules brought in line, as far as that can be done where it is.
+   * @param names of folders; none for all
+   * @throws Error when the rules are not those of the config file any more
+   */
+  async apply(names: readonly string[]): Promise<ApplyReport> {
+    this.#refuseStaleRules();
+    const report = { marked: 0, unknown: 0, left: [] as LeftObject[], problems: [] as string[] };
+    for (const drain of this.drains) {
+      const { route } = drain;
+      const { name, path } = route.folder;
+      if (names.length > 0 && !names.includes(name)) continue;
+      // Files that are not there must not look deleted.
+      const root = lookAtRoot(name, path);
+      if (root.state !== 'ok') report.problems.push(root.message);
+      else await this.#applyRoute(route, report);
+      drain.poke();
+    }
+    if (this.#options.mode === 'apply') for (const drain of this.drains) drain.finish();
+    return report;
+  }
+
+  async #applyRoute(
+    route: Route,
+    report: { marked: number; unknown: number; left: LeftObject[] },
+  ): Promise<void> {
+    const nowMs = Date.now();
+    for (const { drifted, unknown } of driftPages(route, this.journal, nowMs)) {
+      const { can = [], cannot = [] } = Object.groupBy(drifted, ({ drift: { remedy } }) =>
+        remedy.kind === 'put' || remedy.kind === 'copy' ? 'can' : 'cannot',
+      );
+      this.journal.markForApply(
+        route.routeId,
+        can.map(({ known }) => known),
+        nowMs,
+      );
+      report.marked += can.length;
+      report.unknown += unknown.length;
+      report.left.push(...cannot.map((object) => leftObject(route, object)));
+      await setImmediate();
+    }
+  }
+
+  #refuseStaleRules(): void {
+    const { file } = this.config;
+    const changedMs = Math.floor(fs.statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0);
+    if (changedMs <= this.startedMs) return;
+    throw new Error(
+      `${file} was changed after the daemon started, which goes by the rules it had then; restart it first`,
+    );
+  }
+
   statusLine(): string {
     return statusLine(this.status());
   }
@@ -193,7 +270,7 @@ export class Daemon {
       {
         journalFile: journalFile(this.config.stateDir),
         watch: this.#options.mode === 'run',
-        folders: this.folders.map(({ folderId, config }) => ({
+        folders: (this.#options.mode === 'apply' ? [] : this.folders).map(({ folderId, config }) => ({
           folderId,
           name: config.name,
           path: config.path,
@@ -351,6 +428,17 @@ function openEndpoint(
   return new Endpoint(name, new RequestBudget(requestsPerDay, usedToday, nowMs, tell));
 }
 
+export function leftObject(route: Route, { known, drift }: DriftedObject): LeftObject {
+  return {
+    folder: route.folder.name,
+    destination: route.destination.name,
+    path: known.path,
+    key: keyOfObject(route, known.path, known.baseline),
+    fields: drift.fields,
+    reason: drift.remedy.kind === 'refused' ? drift.remedy.reason : 'upload',
+  };
+}
+
 /** Makes routes to one bucket known to each other. */
 export function shareKeys(routes: readonly Route[], config: Config, journal: Journal | undefined): void {
   const stores = Map.groupBy(
@@ -403,7 +491,8 @@ export function makeRoute(
       toleranceMs: clockToleranceMs,
     },
     checksum: destination.checksum,
-    describe: (path, file) => describeFile(describe(path, file, Date.now()), file, folder.preserve),
+    describe: (path, file, nowMs = Date.now()) =>
+      describeFile(describe(path, file, nowMs), file, folder.preserve),
     needsConditions: to.policy !== 'overwrite' || to.delete === 'archive',
     unsafeEmulation: destination.unsafeEmulation,
     emulates: false,

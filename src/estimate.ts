@@ -45,28 +45,29 @@ export function usagesOf(
       return usagesOfUpload(upload);
     case 'copy':
     case 'meta-updated':
-      return [request('CopyObject')];
+      return [usageOf('CopyObject')];
     case 'archive':
-      return [request('CopyObject'), request('DeleteObject')];
+      return [usageOf('CopyObject'), usageOf('DeleteObject')];
     case 'delete':
-      return [request('DeleteObject')];
+      return [usageOf('DeleteObject')];
     default:
       return [];
   }
 }
 
 function usagesOfUpload({ bytes, storageClass, isConditional }: Parameters<typeof usagesOf>[1]): Usage[] {
-  if (bytes <= singlePutMax) return [{ ...request('PutObject'), storageClass, bytes }];
+  if (bytes <= singlePutMax) return [{ ...usageOf('PutObject'), storageClass, bytes }];
   const parts = Math.ceil(bytes / partSizeFor(bytes));
   return [
     // S3 takes conditions only when all is sent: it is looked at before.
-    ...(isConditional ? [request('HeadObject')] : []),
-    { ...request('CreateMultipartUpload'), storageClass },
-    { ...request('UploadPart'), storageClass, requests: parts, bytes },
-    request('CompleteMultipartUpload'),
+    ...(isConditional ? [usageOf('HeadObject')] : []),
+    { ...usageOf('CreateMultipartUpload'), storageClass },
+    { ...usageOf('UploadPart'), storageClass, requests: parts, bytes },
+    usageOf('CompleteMultipartUpload'),
   ];
 }
 
-function request(operation: string): Usage {
+/** One request without content. */
+export function usageOf(operation: string): Usage {
   return { operation, storageClass: '', requests: 1, bytes: 0 };
 }

@@ -8,8 +8,9 @@ import type { Observation } from './core/observation.ts';
 import { bytesName, directoryOf, joinPath, nameOf } from './core/key.ts';
 import { customerKeys, type DescribedFile } from './core/rules.ts';
 import { areTooMany, pathDoubt, rootDoubt, trackedEnough, type HoldReason } from './core/safety.ts';
-import { makeRoute, shareKeys } from './daemon.ts';
-import { estimate, usagesOf, type Estimate } from './estimate.ts';
+import { leftObject, makeRoute, shareKeys } from './daemon.ts';
+import { estimate, usagesOf, usageOf, type Estimate } from './estimate.ts';
+import { driftPages, operationsOf } from './drain/apply.ts';
 import { isCopy, mayCopy } from './drain/copy.ts';
 import { Endpoint } from './drain/endpoint.ts';
 import { occupantOf, tailIn } from './drain/keys.ts';
@@ -37,12 +38,16 @@ export interface PlannedAction {
   readonly from?: string;
   /** Of the object that would be uploaded, where a rule names one. */
   readonly storageClass?: string;
+  /** What it asks of the store, where the action does not tell. */
+  readonly operations?: readonly string[];
 }
 
 export interface Plan {
   readonly actions: readonly PlannedAction[];
   /** What carrying them out would take, by folder and destination. */
   readonly estimates: readonly Estimate[];
+  /** Objects that somebody else wrote before, of which it is not known whether they are as the rules have it. */
+  readonly unknown: number;
   /** Folders that could not be looked at. */
   readonly problems: readonly string[];
 }
@@ -51,6 +56,7 @@ export interface Plan {
 export async function planConfig(config: Config): Promise<Plan> {
   const journal = Journal.openReadOnly(config.stateDir);
   const actions: PlannedAction[] = [];
+  let unknown = 0;
   const problems: string[] = [];
   try {
     const allRoutes = config.folders.map((folder) => planRoutes(config, folder, journal));
@@ -92,9 +98,10 @@ export async function planConfig(config: Config): Promise<Plan> {
       }
       known.close();
       for (const route of routes) if (journal) await planDeletes(route, actions, journal, root);
+      for (const route of routes) unknown += planDrift(route, journal, actions);
     }
     const estimates = allRoutes.flat().map((route) => estimateRoute(route, actions, config));
-    return { actions, estimates, problems };
+    return { actions, estimates, unknown, problems };
   } finally {
     journal?.close();
   }
@@ -106,8 +113,8 @@ function estimateRoute(route: Route, actions: readonly PlannedAction[], config: 
   const isConditional = route.judgement.policy !== 'overwrite';
   const planned = actions
     .filter((action) => isOf(route, action))
-    .flatMap(({ action, bytes, storageClass = '' }) =>
-      usagesOf(action, { bytes, storageClass, isConditional }),
+    .flatMap(({ action, bytes, storageClass = '', operations }) =>
+      operations ? operations.map(usageOf) : usagesOf(action, { bytes, storageClass, isConditional }),
     );
   const usages = [...route.destination.takeUsage(), ...planned];
   return estimate(place, usages, config.destinations.get(route.to.destination)!);
@@ -196,6 +203,29 @@ async function planPath(
     if (error instanceof Failure) throw error;
     return planned(route, path, 'block', 'unreadable', 0);
   }
+}
+
+/**
+ * What `apply` would do, and why it could not: for objects whose file is as it was, for others are written anew.
+ * @returns how many are not known to be as the rules have it, or not to be
+ */
+function planDrift(route: Route, journal: Journal | undefined, actions: PlannedAction[]): number {
+  if (!journal || route.routeId < 0) return 0;
+  const planned = new Set(actions.filter((action) => isOf(route, action)).map(({ path }) => path));
+  let unknown = 0;
+  for (const page of driftPages(route, journal, Date.now())) {
+    unknown += page.unknown.length;
+    for (const object of page.drifted) {
+      const { folder, destination, path, key, fields, reason } = leftObject(route, object);
+      if (planned.has(path)) continue;
+      const operations = operationsOf(object.drift.remedy);
+      const differs = fields.join(', ');
+      const place = { folder, destination, path, key, bytes: 0 };
+      if (operations.length > 0) actions.push({ ...place, action: 'apply', reason: differs, operations });
+      else actions.push({ ...place, action: 'leave', reason: `${differs}: ${reason}` });
+    }
+  }
+  return unknown;
 }
 
 /** By an object that is there, or by a file that the plan came to before. */

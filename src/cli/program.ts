@@ -88,6 +88,18 @@ const verbs: readonly Verb[] = [
     load: () => import('./status.ts'),
   },
   {
+    name: 'apply',
+    summary: 'bring objects in line with rules that were changed, without sending files again',
+    help:
+      '`plan` lists what differs. Tags, ACLs and locks are put, one request for each object; everything else takes a copy ' +
+      'of the object onto itself, which makes a new version where the bucket keeps versions. A running daemon does it, ' +
+      'after a restart with the new rules; without one it is done here. What cannot be done where the object is, is listed ' +
+      'and left.',
+    reports: true,
+    options: [folderOption()],
+    load: () => import('./apply.ts'),
+  },
+  {
     name: 'retry',
     summary: 'try failed and blocked files again, now',
     help: 'Needs a running daemon; without one, the next start or `once` tries them anyway.',

@@ -41,6 +41,7 @@ export async function run(options: VerbOptions): Promise<ExitCode> {
   }
   const control = await startControlServer(config.stateDir, {
     'GET /status': () => daemon.status(),
+    'POST /apply': (body) => daemon.apply(body as readonly string[]),
     'POST /retry': () => ({ retried: daemon.retry() }),
     'POST /deletes': (body) => daemon.answerDeletes(body as Answer),
   });

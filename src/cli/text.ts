@@ -58,3 +58,8 @@ export function table(rows: readonly (readonly string[])[]): string {
     .map((line) => `${line.trimEnd()}\n`)
     .join('');
 }
+
+/** Of objects that rules would say something of. */
+export function unknownText(count: number): string {
+  return `of ${plural(count, 'object')} that somebody else had written before it is not known whether they are as the rules have it\n`;
+}

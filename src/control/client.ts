@@ -1,6 +1,9 @@
 import http from 'node:http';
 import { socketAddress } from './socket.ts';
 
+/** A daemon that looks through a large journal answers late. */
+const answerMaxMs = 300_000;
+
 /**
  * Asks the running daemon.
  * @param body sent as JSON
@@ -35,7 +38,7 @@ export async function askDaemon(
 
 function request(socketPath: string, method: string, path: string, body: unknown) {
   return new Promise<{ status: number; text: string }>((resolve, reject) => {
-    const sent = http.request({ socketPath, method, path, timeout: 10_000 }, (response) => {
+    const sent = http.request({ socketPath, method, path, timeout: answerMaxMs }, (response) => {
       let text = '';
       response.setEncoding('utf8');
       response.on('data', (piece: string) => (text += piece));

@@ -4,7 +4,7 @@ import http from 'node:http';
 import { once } from 'node:events';
 import { socketAddress } from './socket.ts';
 
-/** Answers by method and path; what it is given and returns are bodies in JSON. */
+/** Answers by method and path; what it is given and returns, or resolves to, are bodies in JSON. */
 export type Routes = Readonly<Record<string, (body: unknown) => unknown>>;
 
 export interface ControlServer {

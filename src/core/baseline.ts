@@ -1,3 +1,4 @@
+import type { Recorded } from './drift.ts';
 import type { FileState } from './file.ts';
 import type { Checksum } from './object.ts';
 import type { SettledOutcome } from './action.ts';
@@ -21,6 +22,8 @@ export interface Baseline {
   readonly versionId?: string;
   /** What the object's body is, as `transformName` calls it; absent where it is the content itself. */
   readonly transform?: string;
+  /** What the rules said of the object; absent where we did not write it. */
+  readonly recorded?: Recorded;
   /** Of the content that both sides had. */
   readonly checksum?: Checksum;
 }

@@ -16,6 +16,7 @@ import { likelyPartSize, singlePutMax } from '../transfer/part-size.ts';
 import { endUpload } from '../transfer/begun.ts';
 import type { UploadMemory, UploadResult } from '../transfer/request.ts';
 import { upload } from '../transfer/upload.ts';
+import { applyRules, driftOf, recordedOf } from './apply.ts';
 import { copy, isCopy, type Copied, type CopyAction } from './copy.ts';
 import { deleteObject, type DeleteAction, type DeleteResult, type FolderDeletes } from './deletes.ts';
 import { occupantOf, tailIn } from './keys.ts';
@@ -152,7 +153,7 @@ async function bringInLine(
     facts = resolved.facts;
     if (isCopy(resolved.action)) {
       const result = await copy(route, claim, subject, resolved.action, facts, tools.journal);
-      if (result.kind === 'written') return copied(resolved.action, result, facts);
+      if (result.kind === 'written') return copied(route, resolved.action, result, facts);
       if (result.kind === 'busy') return busy(claim);
       facts = { ...facts, ...result.facts };
       continue;
@@ -165,18 +166,22 @@ async function bringInLine(
     }
     if (resolved.action.kind !== 'upload') {
       if (resolved.action.reason === 'own-lost-answer') await supplement(route, subject, facts);
-      return finish(resolved.action, facts);
+      const handled = finish(resolved.action, facts);
+      return claim.apply
+        ? await bringRulesToBear(route, claim, subject, facts, handled, tools.journal)
+        : handled;
     }
     if (route.emulates && !wasAsked(facts.remote)) {
       facts = { ...facts, remote: await route.destination.head(subject.key), content: undefined };
       continue;
     }
 
+    const beganMs = Date.now();
     const result = await send(route, claim, subject, resolved.action, tools);
     switch (result.kind) {
       case 'written':
         tools.uploads.completed();
-        return uploaded(resolved.action, result);
+        return uploaded(route, resolved.action, result, beganMs);
       case 'changed':
       case 'vanished':
         return lookAgain(route, claim, 'changed while it was read');
@@ -290,6 +295,35 @@ function keptFor(reason: BlockReason): Handled {
   return { end: { kind: 'settled', baseline: null }, outcome: 'kept-remote', reason, bytes: 0 };
 }
 
+/** The file is as it was settled: whether the object is as the rules have it is the question now. */
+async function bringRulesToBear(
+  route: Route,
+  claim: Claim,
+  { path, key }: Subject,
+  facts: Facts,
+  handled: Handled,
+  journal: Journal,
+): Promise<Handled> {
+  if (facts.local.kind !== 'file' || handled.end.kind !== 'settled') return handled;
+  const baseline = handled.end.baseline ?? facts.baseline;
+  const drift = baseline && driftOf(route, path, baseline, Date.now());
+  if (!drift) return handled;
+  const applied = await applyRules(route, key, baseline, drift, journal);
+  const reason = drift.fields.join(', ');
+  switch (applied.kind) {
+    case 'applied': {
+      const end = { kind: 'settled', baseline: applied.baseline } as const;
+      return { end, outcome: 'meta-updated', reason, bytes: 0, answered: true };
+    }
+    case 'remote-changed':
+      return stuck('conflict', 'remote-changed', facts.local, conflictMessage['remote-changed']);
+    case 'busy':
+      return retry(claim, 'ConditionalRequestConflict', 'another write to the key was under way');
+    case 'left':
+      return handled;
+  }
+}
+
 /** Our upload landed, but perhaps we never got to what follows it where a store forgets tags and locks of multipart uploads. */
 async function supplement(route: Route, { path, key }: Subject, { local, remote }: Facts): Promise<void> {
   if (local.kind !== 'file' || local.file.size <= singlePutMax || remote?.kind !== 'object') return;
@@ -368,8 +402,10 @@ function uploadMemory(journal: Journal, claim: Claim) {
 }
 
 function uploaded(
+  route: Route,
   action: Extract<Action, { kind: 'upload' }>,
   result: Extract<UploadResult, { kind: 'written' }>,
+  beganMs: number,
 ): Handled {
   const baseline: Baseline = {
     outcome: action.outcome,
@@ -379,6 +415,7 @@ function uploaded(
     etag: result.etag,
     ...(result.versionId !== undefined && { versionId: result.versionId }),
     ...(result.transform !== undefined && { transform: result.transform }),
+    recorded: recordedOf(route, result.description, beganMs),
     checksum: result.checksum,
   };
   return {
@@ -391,8 +428,9 @@ function uploaded(
 }
 
 function copied(
+  route: Route,
   action: CopyAction,
-  { file, etag, versionId }: Extract<Copied, { kind: 'written' }>,
+  { file, etag, versionId, description }: Extract<Copied, { kind: 'written' }>,
   { baseline, origin }: Facts,
 ): Handled {
   const isCopy = action.kind === 'copy';
@@ -406,6 +444,7 @@ function copied(
     etag,
     ...(versionId !== undefined && { versionId }),
     ...(transform !== undefined && { transform }),
+    recorded: recordedOf(route, description, Date.now()),
     ...(checksum && { checksum }),
   };
   const end = { kind: 'settled', baseline: settled } as const;
@@ -475,6 +514,8 @@ function settledBaseline(action: Extract<Action, { kind: 'settle' }>, facts: Fac
     file,
     ...(etag !== undefined && { etag }),
     ...(versionId !== undefined && { versionId }),
+    // Of the object that somebody else put there the rules have said nothing.
+    ...(baseline?.recorded && etag === baseline.etag && { recorded: baseline.recorded }),
     ...(checksum !== undefined && isOfBoth && { checksum }),
     ...(transform !== undefined && { transform }),
   };

@@ -26,7 +26,13 @@ export function isCopy(action: Action): action is CopyAction {
 
 /** What came of it. */
 export type Copied =
-  | { readonly kind: 'written'; readonly etag: string; readonly versionId?: string; readonly file: FileState }
+  | {
+      readonly kind: 'written';
+      readonly etag: string;
+      readonly versionId?: string;
+      readonly file: FileState;
+      readonly description: ObjectDescription;
+    }
   | { readonly kind: 'busy' }
   /** Nothing that is known to be the file was written: what is known now. */
   | { readonly kind: 'not-copied'; readonly facts: Partial<Facts> };
@@ -67,7 +73,7 @@ export async function copy(
       // An ETag that stays the same is the MD5 of the same bytes. That of parts, or of something encrypted, does not stay:
       // then the store must be one that holds copies to the source that was named.
       const isOurs = result.etag === source.etag || (await holdsToSource(route, journal));
-      if (isOurs) return { ...result, file };
+      if (isOurs) return { ...result, file, description };
       const remote = await route.destination.head(subject.key);
       return notCopied({ remote, content: undefined, copyRefused: true });
     }
@@ -96,7 +102,8 @@ function preconditionOf(action: CopyAction): Precondition {
   return action.kind === 'copy' ? action.precondition : { kind: 'etag', etag: action.etag };
 }
 
-async function holdsToSource(route: Route, journal: Journal): Promise<boolean> {
+/** Whether the store copies nothing but the source that was named. */
+export async function holdsToSource(route: Route, journal: Journal): Promise<boolean> {
   return (await unlessForbidden(learnStore(route, journal)))?.copySourceIfMatch === true;
 }
 

@@ -35,8 +35,8 @@ export interface Route {
   keysInFlight: KeysInFlight;
   readonly judgement: Judgement;
   readonly checksum: ChecksumAlgorithm | 'none';
-  /** For an upload that begins now. */
-  readonly describe: (path: string, file: FileState) => ObjectDescription;
+  /** For an upload that begins now, or began then. */
+  readonly describe: (path: string, file: FileState, nowMs?: number) => ObjectDescription;
   /** True when the policy, or a delete that archives, asks S3 to enforce conditions, which not every store does. */
   readonly needsConditions: boolean;
   /** Where the store cannot enforce conditions: look first, write without, and accept the race. */

@@ -4,6 +4,7 @@
 // - a completion deletes its change only if nothing was observed since it was claimed; otherwise the path is looked at again
 // - no claim survives a crash: open returns claimed changes to pending
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import Database from 'better-sqlite3';
@@ -40,6 +41,8 @@ export interface Claim {
   readonly writeId: string;
   /** An event told of it, which knows nothing of the file; a scan tells what it saw. */
   readonly noticed: boolean;
+  /** Its object is to be brought in line with the rules. */
+  readonly apply: boolean;
   readonly baseline: Baseline | undefined;
   /** What the first contact's listing found at the key that ends in the path. */
   readonly listed: ListedObject | undefined;
@@ -103,6 +106,18 @@ export interface ListedObject {
   readonly etag: string;
   readonly lastModifiedMs: number;
 }
+
+/** A path with what is known of it. */
+export interface KnownBaseline {
+  readonly directoryId: number;
+  readonly path: string;
+  readonly baseline: Baseline;
+}
+
+const baselinesPerPage = 1_000;
+
+/** A table of so many is a few megabytes, and looking at a million baselines for the ones in use takes a second. */
+const descriptionsMany = 10_000;
 
 export interface StuckChange {
   readonly routeId: number;
@@ -169,6 +184,7 @@ export class Journal {
       // Claims do not survive their process; and whoever starts it may have mended what kept others from succeeding.
       journal.#sql.startAfresh.run(Date.now());
       journal.usages.forgetOld(dayOf(Date.now()));
+      journal.#sweepDescriptions();
       return journal;
     } catch (error) {
       lock.close();
@@ -369,6 +385,34 @@ export class Journal {
     return row && baselineFromRow(row);
   }
 
+  /** Everything that is known of a route, in pages: each one a short read. */
+  *baselines(routeId: number): Generator<readonly KnownBaseline[]> {
+    for (let after: [number, string] = [0, '']; ;) {
+      const rows = this.#sql.baselinesAfter.all(routeId, ...after, baselinesPerPage);
+      const last = rows.at(-1);
+      if (!last) return;
+      after = [Number(last.dir_id), last.name];
+      yield rows.map((row) => {
+        const directoryId = Number(row.dir_id);
+        const filePath = joinPath(this.#sql.directoryPath.get(directoryId)!, row.name);
+        return { directoryId, path: filePath, baseline: baselineFromRow(row) };
+      });
+    }
+  }
+
+  /** Remembers objects that are to be brought in line with the rules. Their files are known as they are. */
+  markForApply(routeId: number, known: readonly KnownBaseline[], nowMs: number): void {
+    if (known.length === 0) return;
+    this.transaction(() => {
+      const generation = this.#sql.nextGeneration.get()!;
+      for (const { directoryId, path: filePath, baseline } of known) {
+        const name = nameOf(filePath);
+        const seen = seenRow(baseline.file);
+        this.#sql.markForApply.run({ routeId, directoryId, name, generation, nowMs, ...seen });
+      }
+    });
+  }
+
   /** Stores one page of the first contact's listing. */
   recordListing(routeId: number, objects: readonly ListedObject[]): void {
     this.#listings.delete(routeId);
@@ -516,6 +560,7 @@ export class Journal {
         tried: row.tried === 1,
         writeId: row.write_id,
         noticed: row.noticed === 1,
+        apply: row.apply === 1,
         baseline: baseline && baselineFromRow(baseline),
         listed: this.listed(routeId, filePath),
         absentSinceMs: row.absent_at ?? undefined,
@@ -583,7 +628,9 @@ export class Journal {
     const name = nameOf(claim.path);
     if (baseline === null) this.#sql.deleteBaseline.run(routeId, directoryId, name);
     else {
-      this.#sql.upsertBaseline.run({ routeId, directoryId, name, nowMs, ...rowFromBaseline(baseline) });
+      const descriptionId = baseline.recorded ? this.#descriptionId(baseline.recorded.text) : null;
+      const row = { routeId, directoryId, name, nowMs, descriptionId, ...rowFromBaseline(baseline) };
+      this.#sql.upsertBaseline.run(row);
       this.#forgetFormer(claim, baseline);
     }
     if (this.hasListing(routeId)) this.#sql.dropListed.run(routeId, baseline?.tail ?? claim.path);
@@ -595,6 +642,16 @@ export class Journal {
     this.#sql.forgetFormer.run({ routeId, directory, name, tail });
     if (tail === filePath) return;
     this.#sql.forgetFormerPath.run({ routeId, directory: directoryOf(tail), name: nameOf(tail) });
+  }
+
+  #descriptionId(text: string): number {
+    const digest = createHash('sha256').update(text).digest().subarray(0, 16);
+    return this.#sql.findDescription.get(digest) ?? this.#sql.insertDescription.get(digest, text)!;
+  }
+
+  /** Forgets what is said of no object any more; where texts are few, which is usual, that is not worth a look at all objects. */
+  #sweepDescriptions(): void {
+    if (this.#sql.descriptionCount.get()! > descriptionsMany) this.#sql.sweepDescriptions.run();
   }
 
   #directoryId(folderId: number, directory: string): number {

@@ -5,7 +5,7 @@ import { agreed } from '../core/baseline.ts';
 import type { FileState } from '../core/file.ts';
 import { directoryOf, joinPath, nameOf } from '../core/key.ts';
 import type { Origin } from '../core/origin.ts';
-import { baselineFromRow, rowFromFingerprint, type BaselineRow } from './rows.ts';
+import { baselineColumns, baselineFromRow, rowFromFingerprint, type BaselineRow } from './rows.ts';
 
 /** A file, and where it stands, or stood. */
 export interface Newcomer {
@@ -60,7 +60,7 @@ function prepare(database: Database) {
   const elsewhere = (condition: string) =>
     database
       .prepare<[Place], BaselineRow & { directory: string }>(
-        `SELECT directory.path AS directory, baseline.*
+        `SELECT directory.path AS directory, ${baselineColumns}
          FROM baseline INDEXED BY baseline_by_inode JOIN directory USING (dir_id)
          WHERE route_id = @routeId AND ino = @ino AND dev = @dev AND size = @size AND mtime_ns = @mtime_ns
            AND ${condition} AND NOT (name = @name AND directory.path = @directory)

@@ -9,6 +9,10 @@ import type { ChecksumAlgorithm } from '../core/object.ts';
 const stuckStates = ['failed', 'conflict', 'blocked', 'held'] as const;
 export type StuckState = (typeof stuckStates)[number];
 
+/** What of the table a `BaselineRow` is: with the text of its description. */
+export const baselineColumns = `baseline.*,
+  (SELECT text FROM description WHERE description_id = baseline.description_id) AS description`;
+
 export interface BaselineRow {
   name: string;
   outcome: SettledOutcome;
@@ -23,6 +27,8 @@ export interface BaselineRow {
   uid: bigint;
   gid: bigint;
   tail: string | null;
+  description: string | null;
+  described_at: bigint | null;
   etag: string | null;
   version_id: string | null;
   checksum_algorithm: ChecksumAlgorithm | null;
@@ -44,6 +50,9 @@ export function baselineFromRow(row: BaselineRow): Baseline {
       gid: Number(row.gid),
     },
     ...(row.tail !== null && { tail: row.tail }),
+    ...(row.description !== null && {
+      recorded: { text: row.description, atMs: Number(row.described_at) },
+    }),
     ...(row.etag !== null && { etag: row.etag }),
     ...(row.version_id !== null && { versionId: row.version_id }),
     ...(row.transform !== null && { transform: row.transform }),
@@ -70,6 +79,7 @@ export function rowFromBaseline(baseline: Baseline) {
     uid: file.uid,
     gid: file.gid,
     tail: baseline.tail ?? null,
+    described_at: baseline.recorded?.atMs ?? null,
     etag: baseline.etag ?? null,
     version_id: baseline.versionId ?? null,
     checksum_algorithm: checksum?.algorithm ?? null,

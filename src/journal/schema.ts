@@ -202,6 +202,19 @@ const steps: readonly string[] = [
   -- the object is the same, whatever the rules have become.
   ALTER TABLE baseline ADD COLUMN transform TEXT;
   `,
+  `
+  -- What rules said of objects (the text of core/drift.ts). Most files share one; a tag with a file's path in it makes one
+  -- for each. Found by digest, because an index on the text would hold every text twice.
+  CREATE TABLE description (
+    description_id INTEGER PRIMARY KEY,
+    digest         BLOB NOT NULL UNIQUE,
+    text           TEXT NOT NULL
+  ) STRICT;
+  ALTER TABLE baseline ADD COLUMN description_id INTEGER;  -- null where the object was not written by us
+  ALTER TABLE baseline ADD COLUMN described_at INTEGER;    -- when it was: ages in rules are judged as of then
+  -- 1 when the object is to be brought in line with the rules, although its file did not change.
+  ALTER TABLE change ADD COLUMN apply INTEGER NOT NULL DEFAULT 0;
+  `,
 ];
 
 /** The schema version that this program writes. */

@@ -3,7 +3,7 @@
 import type { Database } from 'better-sqlite3';
 import type { SettledOutcome } from '../core/action.ts';
 import type { HoldReason } from '../core/safety.ts';
-import type { BaselineRow, StuckState } from './rows.ts';
+import { baselineColumns, type BaselineRow, type StuckState } from './rows.ts';
 
 export type Statements = ReturnType<typeof prepareStatements>;
 
@@ -108,6 +108,16 @@ export function prepareStatements(database: Database) {
          message = iif(state IN ('conflict', 'held'), message, excluded.message)`,
     ),
 
+    markForApply: database.prepare(
+      `INSERT INTO change (route_id, dir_id, name, state, generation, ready_at, since_at, apply,
+                           seen_size, seen_mtime_ns, seen_ctime_ns, seen_ino)
+       VALUES (@routeId, @directoryId, @name, 'pending', @generation, @nowMs, @nowMs, 1,
+               @seenSize, @seenMtimeNs, @seenCtimeNs, @seenIno)
+       ON CONFLICT (route_id, dir_id, name) DO UPDATE SET
+         apply = 1,
+         generation = excluded.generation,
+         state = iif(state = 'failed', 'pending', state)`,
+    ),
     clearObstacle: database.prepare<[number, Buffer]>(
       `DELETE FROM change WHERE dir_id = ? AND name = ? AND state = 'blocked'`,
     ),
@@ -159,12 +169,12 @@ export function prepareStatements(database: Database) {
 
     baseline: database
       .prepare<[number, number, string], BaselineRow>(
-        'SELECT * FROM baseline WHERE route_id = ? AND dir_id = ? AND name = ?',
+        `SELECT ${baselineColumns} FROM baseline WHERE route_id = ? AND dir_id = ? AND name = ?`,
       )
       .safeIntegers(),
     baselineByPath: database
       .prepare<[number, string, string], BaselineRow>(
-        `SELECT baseline.* FROM route JOIN directory USING (folder_id) JOIN baseline USING (route_id, dir_id)
+        `SELECT ${baselineColumns} FROM route JOIN directory USING (folder_id) JOIN baseline USING (route_id, dir_id)
          WHERE route_id = ? AND directory.path = ? AND name = ?`,
       )
       .safeIntegers(),
@@ -193,12 +203,30 @@ export function prepareStatements(database: Database) {
     upsertBaseline: database.prepare(
       `INSERT OR REPLACE INTO baseline
          (route_id, dir_id, name, outcome, owned, gone, size, mtime_ns, ctime_ns, ino, dev, mode, uid, gid,
-          tail, etag, version_id, checksum_algorithm, checksum, part_size, transform, settled_at)
+          tail, description_id, described_at, etag, version_id, checksum_algorithm, checksum, part_size, transform,
+          settled_at)
        VALUES (@routeId, @directoryId, @name, @outcome, @owned, @gone, @size, @mtime_ns, @ctime_ns, @ino, @dev, @mode,
-               @uid, @gid, @tail, @etag, @version_id, @checksum_algorithm, @checksum, @part_size, @transform, @nowMs)`,
+               @uid, @gid, @tail, @descriptionId, @described_at, @etag, @version_id, @checksum_algorithm, @checksum,
+               @part_size, @transform, @nowMs)`,
     ),
     deleteBaseline: database.prepare<[number, number, string]>(
       'DELETE FROM baseline WHERE route_id = ? AND dir_id = ? AND name = ?',
+    ),
+
+    baselinesAfter: database
+      .prepare<[number, number, string, number], BaselineRow & { dir_id: bigint }>(
+        `SELECT ${baselineColumns} FROM baseline WHERE route_id = ? AND (dir_id, name) > (?, ?)
+         ORDER BY dir_id, name LIMIT ?`,
+      )
+      .safeIntegers(),
+    findDescription: integer<[Buffer]>('SELECT description_id FROM description WHERE digest = ?'),
+    insertDescription: integer<[Buffer, string]>(
+      'INSERT INTO description (digest, text) VALUES (?, ?) RETURNING description_id',
+    ),
+    descriptionCount: integer<[]>('SELECT count(*) FROM description'),
+    sweepDescriptions: database.prepare(
+      `DELETE FROM description WHERE description_id NOT IN
+         (SELECT description_id FROM baseline WHERE description_id IS NOT NULL)`,
     ),
 
     insertListed: database.prepare<[number, string, number, string, number]>(
@@ -297,6 +325,7 @@ function claimInOrder(database: Database, order: 'ready_at' | 'ready_at DESC') {
       absent_at: number | null;
       held_for: HoldReason | null;
       approved_at: number | null;
+      apply: number;
     }
   >(
     `UPDATE change SET state = 'claimed', claimed_generation = generation, first_seen_at = NULL,
@@ -305,6 +334,6 @@ function claimInOrder(database: Database, order: 'ready_at' | 'ready_at DESC') {
                          WHERE route_id = ? AND state = 'pending' AND ready_at <= ?
                          ORDER BY ${order} LIMIT ?)
      RETURNING change_id, dir_id, name, generation, attempts, tried, write_id, seen_size IS NULL AS noticed,
-               absent_at, held_for, approved_at`,
+               absent_at, held_for, approved_at, apply`,
   );
 }

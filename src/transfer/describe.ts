@@ -2,6 +2,7 @@
 // a lean PUT writes the headers itself.
 import { createHash } from 'node:crypto';
 import type { CreateMultipartUploadCommandInput, PutObjectCommandInput } from '@aws-sdk/client-s3';
+import { retainedUntilMs } from '../core/drift.ts';
 import type { Encryption, ObjectDescription, Permission, RetainUntil } from '../core/description.ts';
 
 type Value = string | boolean | Date | undefined;
@@ -42,7 +43,7 @@ const table = [
   [
     'ObjectLockRetainUntilDate',
     `${lock}-retain-until-date`,
-    ({ objectLock }, nowMs) => objectLock?.retention && dateOf(objectLock.retention.until, nowMs),
+    ({ objectLock }, nowMs) => objectLock?.retention && retainUntilDate(objectLock.retention.until, nowMs),
   ],
   ['ObjectLockLegalHoldStatus', `${lock}-legal-hold`, ({ objectLock }) => objectLock?.legalHold && 'ON'],
 ] as const satisfies readonly Row[];
@@ -126,8 +127,7 @@ function grantees(permission: Permission) {
   };
 }
 
-/** In whole seconds, and not one too early. */
-function dateOf(until: RetainUntil, nowMs: number): Date {
-  const ms = until.kind === 'at' ? until.atMs : nowMs + until.durationMs;
-  return new Date(Math.ceil(ms / 1000) * 1000);
+/** In whole seconds, and not one too early. @param writtenMs when the object is or was written */
+export function retainUntilDate(until: RetainUntil, writtenMs: number): Date {
+  return new Date(Math.ceil(retainedUntilMs(until, writtenMs) / 1000) * 1000);
 }

@@ -1,7 +1,7 @@
 // The one interface between the drain and a store. Expected outcomes of a write are data; everything else is thrown as
 // a `Failure`, classified where it happened.
 import type { Readable } from 'node:stream';
-import type { ObjectDescription } from '../core/description.ts';
+import type { Access, ObjectDescription, ObjectLock } from '../core/description.ts';
 import type { Usage } from '../core/usage.ts';
 import type { Checksum, ChecksumAlgorithm, Precondition, Remote } from '../core/object.ts';
 
@@ -159,6 +159,15 @@ export interface Destination {
   tagCount(key: string): Promise<number>;
   /** Replaces all tags. `versionId`: of that version, undefined for the current one. */
   putTags(key: string, tags: ObjectDescription['tags'], versionId: string | undefined): Promise<void>;
+  /** Says anew who may do what; undefined: nobody but the owner. */
+  putAcl(key: string, access: Access | undefined, versionId: string | undefined): Promise<void>;
+  /** Locks a version. @param writtenMs from when on it is retained; a retention that is over by now is left out */
+  putLock(
+    key: string,
+    objectLock: ObjectLock | undefined,
+    writtenMs: number,
+    versionId: string | undefined,
+  ): Promise<void>;
   /** Gives a written object the tags and the lock of which its store took no notice. */
   supplement(
     how: IndirectWrite,

@@ -10,12 +10,12 @@ import { describeContent } from './metadata.ts';
 import type { OpenFile } from './open.ts';
 import { singlePutLimit, streamPartSizeFor } from './part-size.ts';
 import { Reading } from './reading.ts';
-import type { DescribedRequest, UploadResult } from './request.ts';
+import type { DescribedRequest, PutResult } from './request.ts';
 import { transformed, transformedSizeMax } from './transform.ts';
 
-type Written = WriteResult | Extract<UploadResult, { kind: 'uncertain' | 'cannot-enforce' }>;
+type Written = WriteResult | Extract<PutResult, { kind: 'uncertain' | 'cannot-enforce' }>;
 
-export async function putTransformed(request: DescribedRequest, file: OpenFile): Promise<UploadResult> {
+export async function putTransformed(request: DescribedRequest, file: OpenFile): Promise<PutResult> {
   const { precondition, checksum, signal } = request;
   await endEarlier(request);
   if (await isRefusedAhead(request, precondition)) {

@@ -54,18 +54,17 @@ export interface DescribedRequest extends UploadRequest {
   readonly description: ObjectDescription;
 }
 
-export type UploadResult =
-  | {
-      readonly kind: 'written';
-      readonly etag: string;
-      readonly versionId?: string;
-      /** The state whose bytes the object has. */
-      readonly file: FileState;
-      /** Of the content. */
-      readonly checksum: Checksum;
-      /** As `transformName` calls it; absent where the body is the content. */
-      readonly transform?: string;
-    }
+interface Written {
+  readonly kind: 'written';
+  readonly etag: string;
+  readonly versionId?: string;
+  /** The state whose bytes the object has. */
+  readonly file: FileState;
+  /** Of the content. */
+  readonly checksum: Checksum;
+}
+
+type NotWritten =
   | Exclude<WriteResult, { kind: 'written' }>
   /** The file is not what it was when it was opened: look again. */
   | { readonly kind: 'changed' }
@@ -77,3 +76,14 @@ export type UploadResult =
   | ({ readonly kind: 'unfit' } & Unfit)
   /** The store would ignore the precondition for a file of this size. */
   | { readonly kind: 'cannot-enforce' };
+
+/** What came of sending a body. */
+export type PutResult = Written | NotWritten;
+
+export type UploadResult =
+  | (Written & {
+      readonly description: ObjectDescription;
+      /** As `transformName` calls it; absent where the body is the content. */
+      readonly transform?: string;
+    })
+  | NotWritten;

@@ -16,6 +16,7 @@ import {
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
   ListPartsCommand,
+  PutObjectAclCommand,
   PutObjectCommand,
   PutObjectLegalHoldCommand,
   PutObjectRetentionCommand,
@@ -29,7 +30,7 @@ import {
 import { Upload } from '@aws-sdk/lib-storage';
 import type { Usage } from '../core/usage.ts';
 import type { DestinationConfig } from '../config/config.ts';
-import type { ObjectDescription } from '../core/description.ts';
+import type { Access, ObjectDescription, ObjectLock } from '../core/description.ts';
 import { Failure, unlessDenied } from '../core/failure.ts';
 import {
   checksumAlgorithms,
@@ -55,7 +56,7 @@ import type {
 } from './destination.ts';
 import { classify, codeOf, statusOf } from './classify.ts';
 import { credentialsConfig } from './credentials.ts';
-import { copySourceKeyInput, customerKeyInput, describe } from './describe.ts';
+import { copySourceKeyInput, customerKeyInput, describe, retainUntilDate } from './describe.ts';
 import { installLeanPut, leanPutOf, type Agents } from './lean-put.ts';
 import { contentFromMetadata, mtimeFromMetadata, writeIdFromMetadata } from './metadata.ts';
 import { installMeters, Meter, metered } from './meter.ts';
@@ -512,7 +513,7 @@ export class S3Destination implements Destination {
     }
     if (isLocked) {
       keeps.locks ??= head?.ObjectLockMode !== undefined || head?.ObjectLockLegalHoldStatus === 'ON';
-      if (!keeps.locks) await this.#putLock(key, description, versionId);
+      if (!keeps.locks) await this.putLock(key, objectLock, Date.now(), versionId);
     }
   }
 
@@ -524,18 +525,39 @@ export class S3Destination implements Destination {
     await this.#sendForNothing('PutObjectTagging', key, () => this.#client.send(command));
   }
 
-  async #putLock(key: string, description: ObjectDescription, versionId: string | undefined): Promise<void> {
+  async putAcl(key: string, access: Access | undefined, versionId: string | undefined): Promise<void> {
+    const { ACL, GrantRead, GrantReadACP, GrantWriteACP, GrantFullControl } = describe(
+      { tags: {}, metadata: {}, access: access ?? { kind: 'canned', acl: 'private' } },
+      Date.now(),
+    );
+    const command = new PutObjectAclCommand({
+      ...this.#version(key, versionId),
+      ...(ACL && { ACL }),
+      ...(GrantRead && { GrantRead }),
+      ...(GrantReadACP && { GrantReadACP }),
+      ...(GrantWriteACP && { GrantWriteACP }),
+      ...(GrantFullControl && { GrantFullControl }),
+    });
+    await this.#sendForNothing('PutObjectAcl', key, () => this.#client.send(command));
+  }
+
+  async putLock(
+    key: string,
+    objectLock: ObjectLock | undefined,
+    writtenMs: number,
+    versionId: string | undefined,
+  ): Promise<void> {
     const version = this.#version(key, versionId);
-    const {
-      ObjectLockMode: Mode,
-      ObjectLockRetainUntilDate: RetainUntilDate,
-      ObjectLockLegalHoldStatus: Status,
-    } = describe(description, Date.now());
-    if (Mode && RetainUntilDate) {
-      const command = new PutObjectRetentionCommand({ ...version, Retention: { Mode, RetainUntilDate } });
-      await this.#sendForNothing('PutObjectRetention', key, () => this.#client.send(command));
+    if (objectLock?.retention) {
+      const { mode: Mode, until } = objectLock.retention;
+      const RetainUntilDate = retainUntilDate(until, writtenMs);
+      if (RetainUntilDate.getTime() > Date.now()) {
+        const command = new PutObjectRetentionCommand({ ...version, Retention: { Mode, RetainUntilDate } });
+        await this.#sendForNothing('PutObjectRetention', key, () => this.#client.send(command));
+      }
     }
-    if (Status) {
+    if (objectLock?.legalHold !== undefined) {
+      const Status = objectLock.legalHold ? 'ON' : 'OFF';
       const command = new PutObjectLegalHoldCommand({ ...version, LegalHold: { Status } });
       await this.#sendForNothing('PutObjectLegalHold', key, () => this.#client.send(command));
     }

@@ -14,7 +14,7 @@ import { openFile, pieces, readAll, readFully, type OpenFile } from './open.ts';
 import { objectSizeMax, partSizeFor, singlePutLimit, singlePutMax } from './part-size.ts';
 import { putTransformed } from './put-transformed.ts';
 import { Reading } from './reading.ts';
-import type { DescribedRequest, UploadIdentity, UploadRequest, UploadResult } from './request.ts';
+import type { DescribedRequest, PutResult, UploadIdentity, UploadRequest, UploadResult } from './request.ts';
 import { transformed } from './transform.ts';
 
 /** @throws Failure from the destination; the system's error when the file cannot be read */
@@ -33,10 +33,11 @@ export async function upload(request: UploadRequest): Promise<UploadResult> {
   // Awaited here, because the file is closed when this function ends.
   const result = await put({ ...request, description, checksum }, file);
   const transform = transformName(description);
-  return result.kind === 'written' && transform !== undefined ? { ...result, transform } : result;
+  if (result.kind !== 'written') return result;
+  return { ...result, description, ...(transform !== undefined && { transform }) };
 }
 
-async function put(request: DescribedRequest, file: OpenFile): Promise<UploadResult> {
+async function put(request: DescribedRequest, file: OpenFile): Promise<PutResult> {
   const { size } = file.state;
   if (size <= singlePutMax) return putSmall(request, file);
   if (transformName(request.description) !== undefined) return putTransformed(request, file);
@@ -46,7 +47,7 @@ async function put(request: DescribedRequest, file: OpenFile): Promise<UploadRes
   return size <= singlePutLimit ? putStreamed(request, file) : { kind: 'cannot-enforce' };
 }
 
-async function putSmall(request: DescribedRequest, file: OpenFile): Promise<UploadResult> {
+async function putSmall(request: DescribedRequest, file: OpenFile): Promise<PutResult> {
   const { destination, key, description, precondition } = request;
   const isTransformed = transformName(description) !== undefined;
   // The content, its body, and the pieces that one is made of.
@@ -69,7 +70,7 @@ async function putSmall(request: DescribedRequest, file: OpenFile): Promise<Uplo
 }
 
 /** A torn read ends as an incomplete body, which S3 drops. */
-async function putStreamed(request: DescribedRequest, file: OpenFile): Promise<UploadResult> {
+async function putStreamed(request: DescribedRequest, file: OpenFile): Promise<PutResult> {
   const { destination, key, precondition, description } = request;
   const { size } = file.state;
   const reading = new Reading(file, algorithmFor(request.checksum));
@@ -96,7 +97,7 @@ const partsInFlight = 4;
 /** How long confirmed parts may wait to be recorded: a crash repeats at most what this second confirmed. */
 const recordPartsEveryMs = 1_000;
 
-async function putInParts(request: DescribedRequest, file: OpenFile): Promise<UploadResult> {
+async function putInParts(request: DescribedRequest, file: OpenFile): Promise<PutResult> {
   const { destination, key, memory, precondition, description } = request;
   const identity = identityOf(request, file.state, partSizeFor(file.state.size));
   const begun = await resume(request, identity);

@@ -9,6 +9,7 @@ import type { Compare, DeleteMode, Policy, Preservable, PreserveChanges } from '
 import { compileRules, compileTails, customerKeys, makesKeys, type Rule } from '../../src/core/rules.ts';
 import { compileSelector, type Selector } from '../../src/core/selector.ts';
 import type { Handled } from '../../src/drain/act.ts';
+import { driftPages, type DriftPage } from '../../src/drain/apply.ts';
 import { KeysInFlight } from '../../src/drain/keys-in-flight.ts';
 import type { DeleteLimits } from '../../src/core/safety.ts';
 import { FolderDeletes } from '../../src/drain/deletes.ts';
@@ -113,6 +114,7 @@ export class DrainedFolder {
         deleteGraceMs,
         maxDelete,
         archivePrefix: 'archive/',
+        rules,
       } as unknown as FolderConfig,
       to,
       root: { path: this.root, symlinks: 'skip' },
@@ -127,7 +129,8 @@ export class DrainedFolder {
       keysInFlight: new KeysInFlight(),
       judgement: { policy, compare, delete: deleteMode, preserve, preserveChanges, toleranceMs: 2_000 },
       checksum: config.checksum,
-      describe: (filePath, file) => describeFile(describe(filePath, file, Date.now()), file, preserve),
+      describe: (filePath, file, nowMs = Date.now()) =>
+        describeFile(describe(filePath, file, nowMs), file, preserve),
       needsConditions: policy !== 'overwrite' || deleteMode === 'archive',
       unsafeEmulation,
       emulates: false,
@@ -209,6 +212,27 @@ export class DrainedFolder {
       log: this.#logger(),
       onHandled: (_route, claim, handled) => this.#report(claim.path, handled),
     });
+  }
+
+  /** What of it differs from the rules. */
+  drift(nowMs = Date.now()): DriftPage[] {
+    return [...driftPages(this.route, this.journal, nowMs)];
+  }
+
+  /** How many objects are not known to be as the rules have them, or not to be. */
+  get unknown(): number {
+    return this.drift().reduce((sum, { unknown }) => sum + unknown.length, 0);
+  }
+
+  markDrift(): void {
+    const known = this.drift().flatMap(({ drifted }) => drifted.map((object) => object.known));
+    this.journal.markForApply(this.route.routeId, known, Date.now());
+  }
+
+  /** Brings objects in line with the rules, as `apply` does. @returns what came of each path, in words */
+  async applied(): Promise<Record<string, string>> {
+    this.markDrift();
+    return this.drained();
   }
 
   /** A drain that works until the end of the test. */

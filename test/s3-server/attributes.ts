@@ -99,7 +99,7 @@ const cannedAcls: readonly string[] = [
 
 const grantees = /^(id|uri)="[^"]+"(, *(id|uri)="[^"]+")*$/;
 
-function checkAcl(call: Call): void {
+export function checkAcl(call: Call): void {
   const acl = call.headers['x-amz-acl'];
   const grants = Object.entries(call.headers).filter(([name]) => name.startsWith('x-amz-grant-'));
   if (acl !== undefined && !cannedAcls.includes(acl)) throw s3Error('InvalidArgument');

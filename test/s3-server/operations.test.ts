@@ -562,7 +562,7 @@ describe('what the server does not do is refused, never ignored', () => {
     await using fixture = await start();
     const torrent = fixture.client.send(new S3.GetObjectTorrentCommand({ Bucket, Key: 'a' }));
     expect(await outcome(torrent)).toBe('501 NotImplemented');
-    const acl = fixture.client.send(new S3.PutObjectAclCommand({ Bucket, Key: 'a', ACL: 'private' }));
+    const acl = fixture.client.send(new S3.GetObjectAclCommand({ Bucket, Key: 'a' }));
     expect(await outcome(acl)).toBe('501 NotImplemented');
     const append = put(fixture, 'a', { WriteOffsetBytes: 5 });
     expect(await outcome(append)).toBe('501 NotImplemented');

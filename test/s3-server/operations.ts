@@ -42,6 +42,7 @@ import {
   getObjectTagging,
   headObject,
   putObject,
+  putObjectAcl,
   putObjectLegalHold,
   putObjectRetention,
   putObjectTagging,
@@ -253,6 +254,7 @@ const table = {
   GetObjectRetention: sub('GET', 'retention', 's3:GetObjectRetention', getObjectRetention),
   PutObjectRetention: sub('PUT', 'retention', 's3:PutObjectRetention', putObjectRetention),
   GetObjectLegalHold: sub('GET', 'legal-hold', 's3:GetObjectLegalHold', getObjectLegalHold),
+  PutObjectAcl: sub('PUT', 'acl', 's3:PutObjectAcl', putObjectAcl),
   PutObjectLegalHold: sub('PUT', 'legal-hold', 's3:PutObjectLegalHold', putObjectLegalHold),
 
   ListParts: {
