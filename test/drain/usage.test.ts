@@ -17,9 +17,13 @@ test.each(['overwrite', 'if-unchanged'] as const)(
   'the journal counts every request that the store saw, over faults, retries and a restart, under %s',
   { timeout: 60_000 },
   async (policy) => {
-    const folder = await drainedFolder({ policy });
+    const folder = await drainedFolder({
+      policy,
+      rules: [{ match: 'large.csv', compress: 'gzip' }],
+    });
     const { faults } = folder.bucket.server;
     folder.write('large', randomBytes(20 * 1024 ** 2));
+    folder.write('large.csv', randomBytes(20 * 1024 ** 2));
     for (let number = 0; number < 30; number++) folder.write(`${number}`, `file ${number}`);
     faults.add({ kind: 'answer', operation: 'PutObject', every: 5, status: 503, code: 'SlowDown' });
     faults.add({ kind: 'answer', operation: 'PutObject', every: 7, status: 403, code: 'AccessDenied' });

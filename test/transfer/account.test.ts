@@ -38,6 +38,18 @@ const operations: Record<string, (s3: S3Destination) => Promise<unknown>> = {
     const open = () => Readable.from([Buffer.from('content')]);
     await s3.put('c', { kind: 'stream', size: 7, open, abandoned }, plain, undefined, none);
   },
+  putStream: async (s3) => {
+    const signal = new AbortController().signal;
+    // In one request, and in parts.
+    for (const size of [10, 6 * 1024 ** 2]) {
+      const body = Readable.from([randomBytes(size)], { objectMode: false });
+      const write = { body, partSize: 5 * 1024 ** 2, checksum: 'none', precondition: none, signal } as const;
+      await s3.putStream('f', plain, write, async () => ({
+        key: 'f',
+        ...(await s3.createUpload('f', plain, 'none')),
+      }));
+    }
+  },
   head: (s3) => s3.head('a'),
   list: async (s3) => {
     for await (const _ of s3.list('', new AbortController().signal));
