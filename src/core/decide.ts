@@ -95,9 +95,6 @@ function mayDelete(baseline: Baseline, policy: Policy): boolean {
   return isKnown && baseline.owned && baseline.etag !== undefined;
 }
 
-/** S3's limit for CopyObject (API reference): beyond it a copy takes a multipart upload. */
-const copyBytesMax = 5 * 1024 ** 3;
-
 /** The object of a deleted file: what is deleted is the object that is known, under every policy but `overwrite`. */
 function decideDelete({ remote }: Facts, baseline: Baseline, judgement: Judgement): Action {
   const reason = 'deleted-locally';
@@ -122,7 +119,7 @@ function decideDelete({ remote }: Facts, baseline: Baseline, judgement: Judgemen
   }
   // What is deleted is what was archived, under overwrite too.
   if (etag === undefined) return { kind: 'look', at: 'remote' };
-  if ((object?.size ?? baseline.file.size) > copyBytesMax)
+  if (!isCopyable({ size: object?.size ?? baseline.file.size }))
     return { kind: 'block', reason: 'too-large-to-archive' };
   return { kind: 'delete', precondition: ifMatch(etag), outcome: 'archived', reason };
 }

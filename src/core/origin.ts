@@ -9,7 +9,7 @@ export interface Origin {
   readonly baseline: Baseline;
 }
 
-/** S3's limit for CopyObject. */
+/** S3's limit for CopyObject (API reference): beyond it a copy takes a multipart upload. */
 const copyBytesMax = 5 * 1024 ** 3;
 
 /** What kinship tells of a file and the object of its origin. */

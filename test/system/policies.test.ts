@@ -91,6 +91,8 @@ describe.skipIf(noLocalServer)('in the steady state', () => {
     'chmod',
     'delete',
     'renamed',
+    'renamed onto theirs',
+    'renamed over another',
   ] as const;
 
   const cells: Record<
@@ -106,6 +108,8 @@ describe.skipIf(noLocalServer)('in the steady state', () => {
       chmod: ['touched'],
       delete: ['kept-remote'],
       renamed: ['copied', 'CopyObject'],
+      'renamed onto theirs': ['copied', 'CopyObject'],
+      'renamed over another': ['copied', 'CopyObject'],
     },
     'skip-existing': {
       create: ['uploaded', 'PutObject if-none-match: *'],
@@ -116,6 +120,8 @@ describe.skipIf(noLocalServer)('in the steady state', () => {
       chmod: ['touched'],
       delete: ['kept-remote'],
       renamed: ['copied', 'CopyObject if-none-match: *'],
+      'renamed onto theirs': ['skipped-existing', 'CopyObject if-none-match: *', 'HeadObject'],
+      'renamed over another': ['skipped-existing'],
     },
     'if-unchanged': {
       create: ['uploaded', 'PutObject if-none-match: *'],
@@ -126,6 +132,8 @@ describe.skipIf(noLocalServer)('in the steady state', () => {
       chmod: ['touched'],
       delete: ['kept-remote'],
       renamed: ['copied', 'CopyObject if-none-match: *'],
+      'renamed onto theirs': ['conflict', 'CopyObject if-none-match: *', 'HeadObject'],
+      'renamed over another': ['copied', 'CopyObject if-match'],
     },
   };
 
@@ -134,22 +142,64 @@ describe.skipIf(noLocalServer)('in the steady state', () => {
     async (policy) => {
       const store = await startStore();
       const home = workspace(store, { folder: { policy }, top: { log: { level: 'debug' } } });
-      for (const name of ['modify', 'touch', 'chmod', 'delete', 'rename'])
-        writeAt(home, name, 'before', localTime);
+      const renames = ['rename', 'rename onto', 'rename over', 'renamed over another'];
+      for (const name of ['modify', 'touch', 'chmod', 'delete', ...renames])
+        writeAt(home, name, `before ${name}`, localTime);
       await home.once();
       store.forget();
 
       for (const name of ['create', 'create, exists', 'create, exists alike']) home.write(name, 'created');
       await store.put('create, exists', 'foreign');
       await store.put('create, exists alike', 'created');
-      home.write('modify', 'behind');
+      home.write('modify', 'behind modify');
       fs.utimesSync(home.path('touch'), 1, 1);
       fs.chmodSync(home.path('chmod'), 0o600);
       fs.rmSync(home.path('delete'));
+      await store.put('renamed onto theirs', 'foreign');
       fs.renameSync(home.path('rename'), home.path('renamed'));
+      fs.renameSync(home.path('rename onto'), home.path('renamed onto theirs'));
+      fs.renameSync(home.path('rename over'), home.path('renamed over another'));
 
       expect(await handled(home, cells[policy])).toStrictEqual(cells[policy]);
       expect(requestsFor(store, '', 'ListObjectsV2')).toHaveLength(0);
+      expectHistory(store, policy);
+    },
+  );
+
+  const eager: Record<Policy, Record<'touch' | 'chmod' | 'touch, changed by another', Cell>> = {
+    overwrite: {
+      touch: ['meta-updated', 'CopyObject if-match'],
+      chmod: ['meta-updated', 'CopyObject if-match'],
+      'touch, changed by another': ['uploaded', 'CopyObject if-match', 'HeadObject', 'PutObject'],
+    },
+    'skip-existing': { touch: ['touched'], chmod: ['touched'], 'touch, changed by another': ['touched'] },
+    'if-unchanged': {
+      touch: ['meta-updated', 'CopyObject if-match'],
+      chmod: ['meta-updated', 'CopyObject if-match'],
+      'touch, changed by another': ['conflict', 'CopyObject if-match', 'HeadObject'],
+    },
+    'newer-wins': {
+      touch: ['meta-updated', 'CopyObject if-match'],
+      chmod: ['meta-updated', 'CopyObject if-match'],
+      'touch, changed by another': ['remote-newer', 'CopyObject if-match', 'HeadObject'],
+    },
+  };
+
+  test.each(Object.keys(eager) as Policy[])(
+    '%s with `preserve-changes: eager` does what its column of T2 says',
+    async (policy) => {
+      const store = await startStore();
+      const folder = { policy, preserve: ['mtime', 'mode'], 'preserve-changes': 'eager' };
+      const home = workspace(store, { folder, top: { log: { level: 'debug' } } });
+      for (const name of Object.keys(eager[policy])) writeAt(home, name, 'before', localTime);
+      await home.once();
+      const changed = 'touch, changed by another';
+      await store.put(changed, 'theirs now', { Metadata: { mtime: String(localTime + 100) } });
+      store.forget();
+      for (const name of ['touch', changed]) fs.utimesSync(home.path(name), 1, 1);
+      fs.chmodSync(home.path('chmod'), 0o600);
+
+      expect(await handled(home, eager[policy])).toStrictEqual(eager[policy]);
       expectHistory(store, policy);
     },
   );
