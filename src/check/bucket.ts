@@ -6,7 +6,8 @@ import type { Rule } from '../core/rules.ts';
 import type { BucketFacts, Cleanup, Told } from '../transfer/bucket.ts';
 import { finding, type Finding, type Level, type Topic } from './finding.ts';
 
-interface Way {
+/** A folder's way to the destination in question. */
+export interface Way {
   readonly folder: FolderConfig;
   readonly route: RouteConfig;
 }

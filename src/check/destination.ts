@@ -1,26 +1,14 @@
 // A destination: whether it takes what is sent, what its store enforces, and what its bucket is set up to.
 import fs from 'node:fs';
-import {
-  routePrefix,
-  type Config,
-  type DestinationConfig,
-  type FolderConfig,
-  type RouteConfig,
-} from '../config/config.ts';
+import { routePrefix, type Config, type DestinationConfig, type FolderConfig } from '../config/config.ts';
 import type { Capabilities } from '../core/capabilities.ts';
 import { Failure, isTemporary } from '../core/failure.ts';
 import { customerKeys } from '../core/rules.ts';
 import { askBucket, belongsToAnother, compareClocks } from '../transfer/bucket.ts';
 import { probe, probeEncryption } from '../transfer/probe.ts';
 import { connect, S3Destination } from '../transfer/s3.ts';
-import { bucketFindings } from './bucket.ts';
+import { bucketFindings, type Way } from './bucket.ts';
 import { finding, type Finding } from './finding.ts';
-
-/** A folder's way to the destination in question. */
-interface Way {
-  readonly folder: FolderConfig;
-  readonly route: RouteConfig;
-}
 
 export async function checkDestination(config: Config, destination: DestinationConfig): Promise<Finding[]> {
   const subject = `destination "${destination.name}"`;
@@ -97,8 +85,7 @@ function* capabilityFindings(
   ways: readonly Way[],
   subject: string,
 ): Iterable<Finding> {
-  const needy = ways.filter(({ route }) => route.policy !== 'overwrite');
-  if (needy.length > 0) yield* conditionFindings(capabilities, destination, needy, subject);
+  yield* conditionFindings(capabilities, destination, ways, subject);
   // Without the right to look nobody knows.
   if (capabilities.putIfMatch !== 'denied') {
     yield capabilities.checksums
@@ -116,24 +103,44 @@ function* capabilityFindings(
   }
 }
 
+/** What `run` refuses for want of a condition, or of the right to set it. */
 function* conditionFindings(
-  capabilities: Capabilities,
+  { putIfAbsent, putIfMatch, completeIfAbsent, deleteIfMatch }: Capabilities,
   { unsafeEmulation }: DestinationConfig,
-  needy: readonly Way[],
+  ways: readonly Way[],
   subject: string,
 ): Iterable<Finding> {
-  if (!capabilities.putIfAbsent && !unsafeEmulation) {
-    const names = needy.map(({ folder, route }) => `"${folder.name}" (${route.policy})`).join(', ');
-    const message = `ignores If-None-Match, so it cannot keep the policy of ${names}`;
-    const advice = 'use another store or policy overwrite, or accept the race with `unsafe-emulation: true`';
-    yield finding('error', 'conditions', subject, message, advice);
+  const careful = ways.filter(({ route }) => route.policy !== 'overwrite');
+  const replacing = careful.filter(({ route }) => route.policy !== 'skip-existing');
+  const deleting = ways.filter(({ route }) => route.delete !== 'keep');
+  const carefullyDeleting = deleting.filter((way) => careful.includes(way));
+  const namesOf = (needy: readonly Way[]) =>
+    needy.map(({ folder, route }) => `"${folder.name}" (${route.policy})`).join(', ');
+
+  const ignored: [what: string, isIgnored: boolean, needy: Way[]][] = [
+    ['If-None-Match', !putIfAbsent, careful],
+    ['If-Match', putIfMatch === 'no', replacing],
+    ['If-Match on deletes', deleteIfMatch === false, carefullyDeleting],
+  ];
+  const lacking = ignored.filter(([, isIgnored, needy]) => isIgnored && needy.length > 0);
+  if (!unsafeEmulation) {
+    for (const [what, , needy] of lacking) {
+      const message = `ignores ${what}, so it cannot keep the policy of ${namesOf(needy)}`;
+      const advice =
+        'use another store or policy overwrite, or accept the race with `unsafe-emulation: true`';
+      yield finding('error', 'conditions', subject, message, advice);
+    }
   }
-  if (capabilities.putIfMatch === 'denied' && needy.some(({ route }) => route.policy !== 'skip-existing')) {
-    const message = 'policies if-unchanged and newer-wins need the right s3:GetObject';
+  if (putIfMatch === 'denied' && replacing.length > 0) {
+    const message = `lacks the right s3:GetObject, which the policy of ${namesOf(replacing)} needs`;
     yield finding('error', 'conditions', subject, message, 'grant it');
   }
-  if (!capabilities.putIfAbsent) return;
-  yield capabilities.completeIfAbsent
+  if (deleteIfMatch === 'denied' && deleting.length > 0) {
+    const message = `lacks the right s3:DeleteObject or s3:GetObject, and deletes of ${namesOf(deleting)} are carried out there`;
+    yield finding('error', 'conditions', subject, message, 'grant both, or use delete: keep');
+  }
+  if (careful.length === 0 || lacking.length > 0) return;
+  yield completeIfAbsent
     ? finding('ok', 'conditions', subject, 'enforces conditions')
     : finding(
         'warning',

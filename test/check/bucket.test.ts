@@ -74,6 +74,11 @@ function setVersioning(client: S3Client): Promise<unknown> {
   return client.send(new PutBucketVersioningCommand({ Bucket: name, VersioningConfiguration }));
 }
 
+async function versioned(client: S3Client): Promise<void> {
+  await endUploads(client);
+  await setVersioning(client);
+}
+
 async function openToAll(client: S3Client): Promise<void> {
   await endUploads(client);
   await client.send(new DeletePublicAccessBlockCommand({ Bucket: name }));
@@ -109,10 +114,7 @@ const objectLock: S3ServerOptions = { buckets: [{ name, objectLock: true }] };
 test('a healthy bucket has nothing but what is in order', async () => {
   const findings = await found({
     folder: 'policy: if-unchanged',
-    setUp: async (client) => {
-      await endUploads(client);
-      await setVersioning(client);
-    },
+    setUp: versioned,
   });
   expect(findings.map(({ level, topic, message }) => `${level} ${topic}: ${message}`)).toEqual([
     'ok access: acme-backup/ can be written',
@@ -182,6 +184,46 @@ describe('is found:', () => {
       'unsafe-emulation: true',
     ],
     [
+      'no If-Match',
+      { server: { legacy: ['ignore-if-match'] }, folder: 'policy: newer-wins' },
+      'error',
+      'conditions',
+      'ignores If-Match, so it cannot keep the policy of "documents" (newer-wins)',
+      'unsafe-emulation: true',
+    ],
+    [
+      'no conditions on deletes',
+      {
+        server: { legacy: ['ignore-conditions-on-delete'] },
+        folder: 'policy: if-unchanged\ndelete: propagate',
+        setUp: versioned,
+      },
+      'error',
+      'conditions',
+      'ignores If-Match on deletes, so it cannot keep the policy of "documents" (if-unchanged)',
+      'policy overwrite',
+    ],
+    [
+      'no right to delete',
+      {
+        server: { authorise: (action) => action !== 's3:DeleteObject' },
+        folder: 'delete: propagate',
+        setUp: versioned,
+      },
+      'error',
+      'conditions',
+      'lacks the right s3:DeleteObject or s3:GetObject, and deletes of "documents" (overwrite) are carried out there',
+      'grant both, or use delete: keep',
+    ],
+    [
+      'deletes without versions',
+      { folder: 'delete: propagate' },
+      'warning',
+      'versioning',
+      'keeps no versions, and deletes of "documents" are carried out there',
+      'aws s3api put-bucket-versioning --bucket acme-backup',
+    ],
+    [
       'no conditions at the end of multipart uploads',
       { server: { legacy: ['ignore-conditions-on-complete'] }, folder: 'policy: skip-existing' },
       'warning',
@@ -197,7 +239,7 @@ describe('is found:', () => {
       },
       'error',
       'conditions',
-      'need the right s3:GetObject',
+      'lacks the right s3:GetObject, which the policy of "documents" (if-unchanged) needs',
       'grant it',
     ],
     [
