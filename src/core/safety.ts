@@ -68,7 +68,7 @@ export interface DeleteFacts {
   readonly surroundings: Surroundings;
   /** Of the file system that the file was on; 0 where that was not recorded. */
   readonly fileDev: bigint;
-  /** Undefined: more changes wait than can be looked at, so nobody knows how many files are absent. */
+  /** Undefined: more changes wait than can be looked at, or files that were renamed, so nobody knows how many are deleted. */
   readonly counts: DeleteCounts | undefined;
   /** When the folder's last absence was found. */
   readonly newestAbsenceMs: number;

@@ -244,7 +244,7 @@ async function deleteFile(
   switch (result.kind) {
     case 'removed':
       return {
-        end: { kind: 'settled', baseline: null, isDelete: true },
+        end: { kind: 'settled', baseline: null, isDelete: heir !== 'synced' },
         outcome: action.outcome,
         reason: action.reason,
         bytes: 0,

@@ -30,7 +30,10 @@ export type DeleteAction = Extract<Action, { kind: 'delete' }>;
 const unlookedMax = 1_000;
 
 /** A count serves the absences that it knows for so long: a burst of deletes must not count itself for every file. */
-const countForMs = 100;
+const countForMs = 500;
+
+/** A change that failed so often does not end soon: `once` leaves it then, too. */
+const triesMax = 3;
 
 /** What the routes of a folder share about its deletes. */
 export class FolderDeletes {
@@ -43,7 +46,7 @@ export class FolderDeletes {
   readonly #log: Pick<Logger, 'error'>;
   /** Reasons that were logged since a delete last went. */
   readonly #told = new Set<HoldReason>();
-  readonly #counted = new Map<number, { readonly atMs: number; readonly counts: DeleteCounts | undefined }>();
+  readonly #counted = new Map<number, { readonly atMs: number; readonly counts: DeleteCounts }>();
 
   constructor(parts: {
     readonly folder: FolderConfig;
@@ -74,7 +77,7 @@ export class FolderDeletes {
       knownRoot: deletes.root(this.folderId),
       surroundings: surroundingsOf(route.root, claim.path),
       fileDev: claim.baseline?.file.dev ?? 0n,
-      counts: this.#counts(route, claim, nowMs),
+      counts: this.#count(route, claim, nowMs),
       newestAbsenceMs: deletes.newestAbsenceMs(route.routeId),
       limits: this.folder.maxDelete,
       heldFor: claim.heldFor,
@@ -141,28 +144,41 @@ export class FolderDeletes {
     }
   }
 
-  /** What is absent, also where the drain has not come to look at it yet. */
-  #counts(route: Route, claim: Claim, nowMs: number): DeleteCounts | undefined {
+  /** What is absent, also where the drain has not come to look at it yet; undefined while that cannot be told. */
+  #count(route: Route, claim: Claim, nowMs: number): DeleteCounts | undefined {
     const { routeId } = route;
     const counted = this.#counted.get(routeId);
     const isKnown =
       counted && (claim.absentSinceMs ?? nowMs) < counted.atMs && nowMs - counted.atMs < countForMs;
     if (isKnown) return counted.counts;
-    const counts = this.#count(route, nowMs);
+    const { deletes } = this.#journal;
+    const { maxDelete: limits } = this.folder;
+    const unlooked = deletes.unlooked(routeId, unlookedMax);
+    if (!unlooked) return undefined;
+    let waiting = deletes.waiting(routeId, limits.count + 1);
+    for (const { path, isKnown: isTracked, attempts } of unlooked) {
+      const local = look(route.root, path);
+      if (local.kind === 'file') {
+        // What was renamed is not deleted: it is known for that when it has arrived, so it is not counted before.
+        if (attempts < triesMax && deletes.isOrigin(routeId, path, local.file)) return undefined;
+      } else if (isTracked && local.kind === 'absent' && !this.#isMoved(route, path)) {
+        waiting += 1;
+      }
+    }
+    const recent = deletes.recent(routeId, nowMs);
+    const tracked = deletes.tracked(routeId, trackedEnough(waiting + recent, limits));
+    const counts = { recent, waiting, tracked };
     this.#counted.set(routeId, { atMs: nowMs, counts });
     return counts;
   }
 
-  #count(route: Route, nowMs: number): DeleteCounts | undefined {
-    const { deletes } = this.#journal;
-    const { routeId } = route;
-    const { maxDelete: limits } = this.folder;
-    const unlooked = deletes.unlooked(routeId, unlookedMax);
-    if (!unlooked) return undefined;
-    const unseen = unlooked.filter((path) => look(route.root, path).kind === 'absent').length;
-    const waiting = unseen + deletes.waiting(routeId, limits.count + 1);
-    const recent = deletes.recent(routeId, nowMs);
-    return { recent, waiting, tracked: deletes.tracked(routeId, trackedEnough(waiting + recent, limits)) };
+  /** The file has another path by now, under which it is in S3. */
+  #isMoved({ routeId }: Route, path: string): boolean {
+    const baseline = this.#journal.baseline(routeId, path);
+    return (
+      baseline !== undefined &&
+      this.#journal.origins.heir(routeId, { path, file: baseline.file }) === 'synced'
+    );
   }
 }
 
@@ -186,7 +202,6 @@ export async function deleteObject(
   deletes: FolderDeletes,
 ): Promise<DeleteResult> {
   const { destination } = route;
-  // Whoever must know that something else is done before an object goes, asks here: nothing was sent yet.
   const verdict = deletes.judge(route, claim);
   if (verdict.kind !== 'go') return { kind: 'stopped', verdict };
   const { precondition } = action;

@@ -2,6 +2,7 @@
 // that found no file at its path until it ends or the file is back; how many there are is what the guards count.
 import type { Database } from 'better-sqlite3';
 import type { HoldReason } from '../core/safety.ts';
+import type { FileState } from '../core/file.ts';
 import { directoryOf, joinPath, nameOf } from '../core/key.ts';
 
 export interface HeldDelete {
@@ -14,6 +15,13 @@ export interface HeldDelete {
   readonly message: string;
   /** When the file was first seen absent. */
   readonly absentSinceMs: number;
+}
+
+export interface UnlookedChange {
+  readonly path: string;
+  /** A file of this path is in S3. */
+  readonly isKnown: boolean;
+  readonly attempts: number;
 }
 
 interface HeldRow {
@@ -40,7 +48,10 @@ export class Deletes {
     this.#sql = prepare(database);
   }
 
-  /** Files that are absent and whose deletes have not ended, approved ones left out; counted up to a limit. */
+  /**
+   * Files that are absent and whose deletes have not ended, counted up to a limit. Left out are approved ones, and files that
+   * were renamed and are in S3 under their new path: with them nothing is lost.
+   */
   waiting(routeId: number, limit: number): number {
     return this.#sql.waiting.get(routeId, limit)!;
   }
@@ -61,13 +72,24 @@ export class Deletes {
   }
 
   /**
-   * Paths of which something was told since they were last looked at, and of which a file is known: some may be absent.
-   * @returns undefined when more than `limit` changes wait
+   * Changes that are not known to be of absent files, and have not ended.
+   * @returns undefined when more than `limit` of them wait
    */
-  unlooked(routeId: number, limit: number): string[] | undefined {
+  unlooked(routeId: number, limit: number): UnlookedChange[] | undefined {
     const rows = this.#sql.unlooked.all(routeId, limit + 1);
     if (rows.length > limit) return undefined;
-    return rows.flatMap((row) => (row.known === 1 ? [joinPath(row.path, row.name)] : []));
+    return rows.map((row) => ({
+      path: joinPath(row.path, row.name),
+      isKnown: row.known === 1,
+      attempts: row.attempts,
+    }));
+  }
+
+  /** True when another path waits whose file was the one at this path: it was renamed, or its number went to another file. */
+  isOrigin(routeId: number, filePath: string, { dev, ino }: Pick<FileState, 'dev' | 'ino'>): boolean {
+    const place = { routeId, directory: directoryOf(filePath), name: nameOf(filePath) };
+    const inode = { ino: BigInt.asIntN(64, ino), dev: BigInt.asIntN(64, dev) };
+    return this.#sql.isOrigin.get({ ...place, ...inode }) === 1;
   }
 
   /** Holds every delete of a folder that waits, on all its routes. @returns how many */
@@ -159,16 +181,34 @@ export class Deletes {
   }
 }
 
+type Place = { routeId: number; directory: string; name: string };
+
 function prepare(database: Database) {
   const integer = <P extends unknown[]>(sql: string) => database.prepare<P, number>(sql).pluck();
-  const changeAt = `route_id = @routeId AND name = @name AND state = 'held' AND dir_id IN
-    (SELECT dir_id FROM route JOIN directory USING (folder_id) WHERE route_id = @routeId AND directory.path = @directory)`;
+  const directoryAt = `SELECT dir_id FROM route JOIN directory USING (folder_id)
+    WHERE route_id = @routeId AND directory.path = @directory`;
+  const changeAt = `route_id = @routeId AND name = @name AND state = 'held' AND dir_id IN (${directoryAt})`;
+  // The same file under another path: a rename keeps all of these. That its object has the same content tells the checksum.
+  const isHeir = `heir.route_id = before.route_id AND heir.ino = before.ino AND heir.dev = before.dev
+    AND heir.size = before.size AND heir.mtime_ns = before.mtime_ns AND heir.gone = 0
+    AND NOT (heir.dir_id = before.dir_id AND heir.name = before.name)`;
+  const isStored = `(heir.outcome IN ('uploaded', 'recreated', 'copied', 'adopted', 'touched', 'meta-updated', 'meta-deferred')
+    AND heir.etag IS NOT NULL AND heir.checksum = before.checksum AND heir.checksum_algorithm = before.checksum_algorithm)`;
   return {
     // A held delete that was told of again has no `absent_at` until it is looked at.
     waiting: integer<[number, number]>(
       `SELECT count(*) FROM (SELECT 1 FROM change
+         LEFT JOIN baseline AS before USING (route_id, dir_id, name)
          WHERE route_id = ? AND (absent_at IS NOT NULL OR held_for IS NOT NULL) AND approved_at IS NULL
-           AND state IN ('pending', 'claimed', 'held') LIMIT ?)`,
+           AND state IN ('pending', 'claimed', 'held')
+           AND NOT EXISTS (SELECT 1 FROM baseline AS heir INDEXED BY baseline_by_inode
+                           WHERE ${isHeir} AND ${isStored})
+         LIMIT ?)`,
+    ),
+    isOrigin: integer<[Place & { ino: bigint; dev: bigint }]>(
+      `SELECT EXISTS (SELECT 1 FROM baseline INDEXED BY baseline_by_inode JOIN change USING (route_id, dir_id, name)
+         WHERE route_id = @routeId AND ino = @ino AND dev = @dev AND gone = 0 AND state IN ('pending', 'claimed')
+           AND NOT (name = @name AND dir_id IN (${directoryAt})))`,
     ),
     newestAbsence: integer<[number]>(
       `SELECT max(absent_at) FROM change WHERE route_id = ? AND absent_at IS NOT NULL AND held_for IS NULL`,
@@ -179,11 +219,15 @@ function prepare(database: Database) {
     tracked: integer<[number, number]>(
       'SELECT count(*) FROM (SELECT 1 FROM baseline WHERE route_id = ? AND gone = 0 LIMIT ?)',
     ),
-    unlooked: database.prepare<[number, number], { path: string; name: string; known: number }>(
-      `SELECT directory.path, change.name, EXISTS (SELECT 1 FROM baseline
+    unlooked: database.prepare<
+      [number, number],
+      { path: string; name: string; known: number; attempts: number }
+    >(
+      `SELECT directory.path, change.name, attempts, EXISTS (SELECT 1 FROM baseline
          WHERE route_id = change.route_id AND dir_id = change.dir_id AND name = change.name AND gone = 0) AS known
-       FROM (SELECT route_id, dir_id, name FROM change
-             WHERE route_id = ? AND state = 'pending' AND absent_at IS NULL AND held_for IS NULL LIMIT ?) AS change
+       FROM (SELECT route_id, dir_id, name, attempts FROM change
+             WHERE route_id = ? AND state IN ('pending', 'claimed') AND absent_at IS NULL AND held_for IS NULL
+             LIMIT ?) AS change
        JOIN directory USING (dir_id)`,
     ),
     holdAll: database.prepare<[{ folderId: number; reason: string; message: string }]>(

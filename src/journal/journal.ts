@@ -58,7 +58,7 @@ export interface Claim {
 export type Completion = {
   readonly claim: Claim;
   readonly end:
-    /** Done. `baseline` replaces what was known; null forgets it; undefined leaves it. `isDelete`: a DELETE was sent. */
+    /** Done. `baseline` replaces what was known; null forgets it; undefined leaves it. `isDelete`: its object was deleted, and counts as that. */
     | { readonly kind: 'settled'; readonly baseline?: Baseline | null; readonly isDelete?: boolean }
     /** There is no file, and its delete waits until then for another look. */
     | { readonly kind: 'absent'; readonly readyAtMs: number }

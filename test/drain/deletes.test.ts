@@ -392,6 +392,26 @@ describe('held deletes', () => {
   });
 });
 
+describe('a directory that was renamed', () => {
+  test('does not count as deleted, however many there are', async () => {
+    const names = Array.from({ length: 30 }, (_, number) => `d/${number}`);
+    const folder = await syncedFolder({ maxDelete: { count: 5, percent: 25 } }, [
+      ...names,
+      'other',
+      'another',
+      'third',
+    ]);
+    fs.renameSync(folder.absolute('d'), folder.absolute('e'));
+    for (const name of names) folder.observe(name, name.replace('d/', 'e/'));
+    await folder.drained();
+    expect(folder.bucket.keys.filter((key) => key.startsWith('files/d/'))).toEqual([]);
+    expect(folder.bucket.keys.filter((key) => key.startsWith('files/e/'))).toHaveLength(30);
+    expect(folder.counts.held).toBe(0);
+    folder.remove('other');
+    expect(await folder.drained()).toEqual({ other: 'deleted (deleted-locally)' });
+  }, 30_000);
+});
+
 describe('archive', () => {
   const isArchived = /^archive\/a\.\d{8}T\d{9}Z$/;
 
