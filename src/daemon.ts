@@ -11,6 +11,7 @@ import {
   type FolderConfig,
   type RouteConfig,
 } from './config/config.ts';
+import { decideConflicts, type Decided, type Decision } from './conflicts.ts';
 import type { DriftField } from './core/drift.ts';
 import { compileRules, compileTails, customerKeys, makesKeys } from './core/rules.ts';
 import { compileSelector } from './core/selector.ts';
@@ -182,9 +183,18 @@ export class Daemon {
     return answered;
   }
 
-  /** Tries what failed or is blocked again. @returns how many files */
+  /** Records decisions on conflicts, and has them carried out. */
+  decideConflicts(decision: Decision): Decided {
+    const decided = decideConflicts(this.config, this.journal, decision, Date.now());
+    for (const drain of this.drains) drain.poke();
+    return decided;
+  }
+
+  /** Tries what failed or is blocked again, and looks whether conflicts are some still. @returns how many files */
   retry(): number {
-    const retried = this.#retry(this.drains);
+    const nowMs = Date.now();
+    const looked = this.drains.map(({ route }) => this.journal.conflicts.lookAgain(route.routeId, nowMs));
+    const retried = this.#retry(this.drains) + looked.reduce((total, count) => total + count, 0);
     for (const drain of this.drains) drain.retryNow();
     return retried;
   }

@@ -156,7 +156,8 @@ async function planPath(
   const listed = (tail: string) => (listing ? listing.get(tail) : journal?.listed(route.routeId, tail));
   const [origin] = journal ? findOrigins(route, [{ path, baseline }], journal) : [];
   try {
-    const remembered = { path, baseline, listed, noticed: false, writeId: undefined, origin };
+    const conflict = journal?.conflicts.at(route.routeId, path);
+    const remembered = { path, baseline, listed, noticed: false, writeId: undefined, origin, conflict };
     const { keyed, facts: first } = firstLook(route, remembered);
     if (keyed.kind === 'blocked') return planned(route, path, 'block', keyed.reason, 0);
     const { key } = keyed;
@@ -193,6 +194,7 @@ async function planPath(
       case 'settle':
       case 'forget':
         return planned(route, path, action.outcome, action.reason, bytes, key);
+      case 'keep-both':
       case 'conflict':
       case 'block':
         return planned(route, path, action.kind, action.reason, bytes, key);

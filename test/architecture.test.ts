@@ -24,14 +24,27 @@ const layers: Readonly<Record<string, Layer>> = {
   check: { uses: ['core', 'config', 'transfer', 'watch'] },
   estimate: { uses: ['core', 'transfer'], knows: ['config'] },
   deletes: { uses: ['core', 'config', 'journal', 'watch'] },
+  conflicts: { uses: ['core', 'config', 'journal'] },
   daemon: {
-    uses: ['core', 'config', 'deletes', 'journal', 'transfer', 'watch', 'observe', 'drain', 'version'],
+    uses: [
+      'core',
+      'config',
+      'conflicts',
+      'deletes',
+      'journal',
+      'transfer',
+      'watch',
+      'observe',
+      'drain',
+      'version',
+    ],
   },
   plan: { uses: ['core', 'config', 'journal', 'transfer', 'watch', 'drain', 'daemon', 'estimate'] },
   cli: {
     uses: [
       'core',
       'config',
+      'conflicts',
       'control',
       'deletes',
       'journal',

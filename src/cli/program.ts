@@ -149,6 +149,47 @@ const verbs: readonly Verb[] = [
       },
     ],
   },
+  {
+    name: 'conflicts',
+    summary: 'what waits for your decision, with both sides of it',
+    help:
+      'A conflict is a file whose policy finds no safe action: somebody else wrote the object. Nothing is changed in S3 until ' +
+      'you decide. It is looked at again when the file changes and by `retry`, and ends by itself when both sides are equal ' +
+      'or one of them is gone. Exits with 5 while one is open.',
+    reports: true,
+    options: [folderOption()],
+    load: () => import('./conflicts.ts'),
+    verbs: [
+      {
+        name: 'list',
+        summary: 'list open conflicts, as without a verb',
+        help: 'Exits with 5 while one is open.',
+        reports: true,
+        options: [folderOption()],
+        load: () => import('./conflicts.ts'),
+      },
+      {
+        name: 'resolve',
+        summary: 'decide about conflicts',
+        help:
+          'A decision is about the object that `conflicts` shows. If another one stands there when it is carried out, nothing is ' +
+          'changed and there is a conflict again. The daemon carries it out at once; without one, the next `run` or `once` does.',
+        reports: true,
+        argument: ['[path...]', 'files in conflict, as `conflicts` names them'],
+        options: [
+          new Option('--overwrite', 'the file replaces the object').conflicts(['skip', 'keepBoth']),
+          new Option('--skip', 'the object stays, until the file changes again').conflicts('keepBoth'),
+          new Option(
+            '--keep-both',
+            'the object stays; the file goes beside it, to KEY.conflict-HOST-TIME-HASH',
+          ),
+          new Option('--all', 'all that are open'),
+          folderOption(),
+        ],
+        load: () => import('./conflicts-resolve.ts'),
+      },
+    ],
+  },
 ];
 
 /** All that the README must name. */

@@ -5,6 +5,7 @@ import type { Handled } from '../drain/act.ts';
 import type { Claim } from '../journal/journal.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Outcome } from '../core/action.ts';
+import { conflictMessages } from '../core/conflict.ts';
 
 const windowMs = 10_000;
 const linesPerWindow = 20;
@@ -29,14 +30,14 @@ export class Reporter {
   }
 
   handled(route: Route, claim: Claim, { outcome, reason, bytes, end }: Handled): void {
-    const message = end.kind === 'stuck' || end.kind === 'retry' ? { message: end.message } : {};
+    const message = messageOf(end);
     const fields = {
       folder: route.folder.name,
       destination: route.destination.name,
       path: claim.path,
       outcome,
       reason,
-      ...message,
+      ...(message !== undefined && { message }),
     };
     this.#log.debug(fields, 'change handled');
     if (outcome === 'unchanged' || outcome === 'vanished') return;
@@ -44,7 +45,7 @@ export class Reporter {
     if (end.kind === 'released') return;
     if (this.#lines < linesPerWindow) {
       this.#lines += 1;
-      if (end.kind === 'stuck' || end.kind === 'retry') this.#log.warn(fields, outcome);
+      if (message !== undefined) this.#log.warn(fields, outcome);
       else this.#log.info({ ...fields, ...(bytes > 0 && { bytes }) }, outcome);
       return;
     }
@@ -77,5 +78,21 @@ export class Reporter {
     };
     this.#sums.set(route, sum);
     return sum;
+  }
+}
+
+/** Of what a person may have to mend. */
+function messageOf(end: Handled['end']): string | undefined {
+  switch (end.kind) {
+    case 'stuck':
+    case 'retry':
+    case 'held':
+      return end.message;
+    case 'conflict':
+      return conflictMessages[end.conflict.reason];
+    case 'settled':
+    case 'released':
+    case 'absent':
+      return undefined;
   }
 }

@@ -1,5 +1,6 @@
 // `run`: the daemon in the foreground, as systemd wants it.
 import type { Answer } from '../deletes.ts';
+import type { Decision } from '../conflicts.ts';
 import { Daemon } from '../daemon.ts';
 import { startControlServer } from '../control/server.ts';
 import { JournalInUse } from '../journal/journal.ts';
@@ -44,6 +45,7 @@ export async function run(options: VerbOptions): Promise<ExitCode> {
     'POST /apply': (body) => daemon.apply(body as readonly string[]),
     'POST /retry': () => ({ retried: daemon.retry() }),
     'POST /deletes': (body) => daemon.answerDeletes(body as Answer),
+    'POST /conflicts': (body) => daemon.decideConflicts(body as Decision),
   });
   const health = startHealth(daemon, notifier, log);
   log.info({ version, folders: config.folders.map((folder) => folder.name) }, 's3syncd starts');

@@ -125,6 +125,8 @@ function problemLines(route: RouteStatus): string[] {
     lines.push(`  ! ${nameText(path)}: ${state}, ${code}: ${nameText(message)}\n`);
   }
   if (route.held > 0) lines.push('  s3syncd deletes shows what is held, lets it go or keeps the objects\n');
+  if (route.conflicts > 0)
+    lines.push('  s3syncd conflicts shows both sides of a conflict, and resolves it\n');
   const all = route.failed + route.blocked + route.conflicts + route.held + route.retrying;
   const unnamed = all - route.problems.length;
   if (unnamed > 0) lines.push(`  … and ${plural(unnamed, 'more file')}\n`);

@@ -56,6 +56,7 @@ const reasons = [
   'ambiguous',
   'own-lost-answer',
   'renamed',
+  'resolved',
 ] as const;
 export type Reason = (typeof reasons)[number];
 
@@ -101,6 +102,8 @@ export type Action =
     }
   /** The object keeps its bytes, as long as it is the one we know, and is described anew: copied onto itself. */
   | { readonly kind: 'describe'; readonly etag: string; readonly reason: Reason }
+  /** The file goes beside the object, under a key of its own; the object is left alone. */
+  | { readonly kind: 'keep-both'; readonly reason: 'resolved' }
   /** No request: the baseline takes the outcome. */
   | {
       readonly kind: 'settle';

@@ -4,6 +4,7 @@
 // The action carries its precondition, so what was decided is what S3 is asked to enforce. A failed precondition is
 // not an error: it is new facts (`remote`), and the question is put again.
 import { agreed, type Baseline } from './baseline.ts';
+import type { OpenConflict, Resolution } from './conflict.ts';
 import type { Action, Reason, SettledOutcome } from './action.ts';
 import { sameFingerprint, type FileState, type Local } from './file.ts';
 import { contentSize, type ObjectState, type Precondition, type Remote } from './object.ts';
@@ -35,6 +36,8 @@ export interface Facts {
   readonly originContent: Content | undefined;
   /** The store would not copy, or not as safely as the policy wants it. */
   readonly copyRefused: boolean;
+  /** Found by an earlier look, with the decision if there is one. */
+  readonly conflict: OpenConflict | undefined;
 }
 
 export interface Judgement {
@@ -75,17 +78,36 @@ function decideUnselected(baseline: Baseline | undefined): Action {
 
 /** No regular file stands at the path. */
 function decideAbsence(facts: Facts, judgement: Judgement): Action {
-  const { baseline, local } = facts;
+  const { baseline, local, remote, conflict } = facts;
   if (!baseline) return { kind: 'drop', outcome: 'vanished', reason: 'never-synced' };
   if (baseline.gone) return { kind: 'drop', outcome: 'unchanged', reason: 'identical' };
   const isDeleted = local.kind === 'absent' || (local.kind === 'other' && local.type === 'directory');
   if (isDeleted && judgement.delete !== 'keep' && mayDelete(baseline, judgement.policy)) {
-    return decideDelete(facts, baseline, judgement);
+    return conflict?.decision && (!remote || isShown(remote, conflict))
+      ? carryOutAbsence(
+          conflict.decision.resolution,
+          facts,
+          { ...baseline, etag: conflict.object.etag },
+          judgement,
+        )
+      : decideDelete(facts, baseline, judgement);
   }
   const reason = isDeleted ? 'deleted-locally' : 'not-a-file';
   // An object that was only left alone is not ours to remember: should the file return, S3 is asked anew.
   if (!agreed(baseline)) return { kind: 'forget', outcome: 'kept-remote', reason };
   return settle('kept-remote', reason, baseline.owned);
+}
+
+/** Where the file is gone the object that was shown follows it, or stays: there is nothing to keep beside it. */
+function carryOutAbsence(
+  resolution: Resolution,
+  facts: Facts,
+  shown: Baseline,
+  judgement: Judgement,
+): Action {
+  return resolution === 'overwrite'
+    ? decideDelete(facts, shown, judgement)
+    : { kind: 'forget', outcome: 'kept-remote', reason: 'resolved' };
 }
 
 /** What we neither wrote nor took over is nobody's to delete but its owner's; `overwrite` says that the prefix is the folder's. */
@@ -96,11 +118,12 @@ function mayDelete(baseline: Baseline, policy: Policy): boolean {
 }
 
 /** The object of a deleted file: what is deleted is the object that is known, under every policy but `overwrite`. */
-function decideDelete({ remote }: Facts, baseline: Baseline, judgement: Judgement): Action {
+function decideDelete({ remote, writeId }: Facts, baseline: Baseline, judgement: Judgement): Action {
   const reason = 'deleted-locally';
   if (remote?.kind === 'absent') return { kind: 'forget', outcome: 'deleted', reason: 'remote-deleted' };
   const object = remote?.object;
-  if (object && object.etag !== baseline.etag) {
+  const isOwnWrite = writeId !== undefined && object?.writeId === writeId;
+  if (object && object.etag !== baseline.etag && !isOwnWrite) {
     switch (judgement.policy) {
       case 'overwrite':
         break;
@@ -127,14 +150,19 @@ function decideDelete({ remote }: Facts, baseline: Baseline, judgement: Judgemen
 type FileFacts = Facts & { readonly file: FileState };
 
 function decideFile(facts: FileFacts, judgement: Judgement): Action {
-  const { baseline, remote, file } = facts;
+  const { baseline, remote, file, conflict } = facts;
+  if (conflict?.decision && (!remote || isShown(remote, conflict))) {
+    return carryOut(conflict.decision.resolution, conflict);
+  }
   if (remote) return reconcile(facts, remote, judgement);
-  if (!baseline) return create(judgement.policy);
+  if (!baseline) return conflict ? { kind: 'look', at: 'remote' } : create(judgement.policy);
   const identical =
     !baseline.gone && sameFingerprint(baseline.file, file) && baseline.file.mode === file.mode;
   if (identical && !(facts.noticed && contentDecides(baseline, judgement))) {
     return { kind: 'drop', outcome: 'unchanged', reason: 'identical' };
   }
+  // Nothing is sent in vain while somebody else's object is in the way: it may be gone by now, or the same.
+  if (conflict) return { kind: 'look', at: 'remote' };
   if (!agreed(baseline)) {
     // The object was left alone by decision. Only skip-existing stays with that whatever the file does.
     return judgement.policy === 'skip-existing'
@@ -142,6 +170,22 @@ function decideFile(facts: FileFacts, judgement: Judgement): Action {
       : { kind: 'look', at: 'remote' };
   }
   return steady(facts, baseline, judgement);
+}
+
+/** A decision is about the object that was shown. Where another one stands by now, it is void. */
+function isShown(remote: Remote, { object }: OpenConflict): boolean {
+  return remote.kind === 'object' && remote.object.etag === object.etag;
+}
+
+function carryOut(resolution: Resolution, { object }: OpenConflict): Action {
+  switch (resolution) {
+    case 'overwrite':
+      return upload(ifMatch(object.etag), 'resolved');
+    case 'skip':
+      return settle('skipped-existing', 'resolved', false);
+    case 'keep-both':
+      return { kind: 'keep-both', reason: 'resolved' };
+  }
 }
 
 /**

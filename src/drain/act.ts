@@ -1,7 +1,7 @@
 // Act: handles one claimed change from the first look to the way it ended. Never throws for what can be expected of
 // files and stores; what it throws is a bug.
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Action, BlockReason, Outcome } from '../core/action.ts';
+import type { Action, BlockReason, ConflictReason, Outcome } from '../core/action.ts';
 import { agreed, type Baseline } from '../core/baseline.ts';
 import type { Facts } from '../core/decide.ts';
 import { Failure, unlessDenied } from '../core/failure.ts';
@@ -19,6 +19,7 @@ import { upload } from '../transfer/upload.ts';
 import { applyRules, driftOf, recordedOf } from './apply.ts';
 import { copy, isCopy, type Copied, type CopyAction } from './copy.ts';
 import { deleteObject, type DeleteAction, type DeleteResult, type FolderDeletes } from './deletes.ts';
+import { conflictOf, keyBeside } from './conflicts.ts';
 import { occupantOf, tailIn } from './keys.ts';
 import { firstLook, resolve, type Remembered, type Subject } from './look.ts';
 import type { Route } from './route.ts';
@@ -97,7 +98,7 @@ function isExcluded(route: Route, path: string, local: Local): boolean {
 const excluded: Handled = { end: { kind: 'settled' }, outcome: 'unchanged', reason: 'excluded', bytes: 0 };
 
 function remembered(claim: Claim, origin: Origin | undefined, journal: Journal): Remembered {
-  const { routeId, path, baseline, noticed, tried, writeId } = claim;
+  const { routeId, path, baseline, noticed, tried, writeId, conflict } = claim;
   return {
     path,
     baseline,
@@ -105,6 +106,7 @@ function remembered(claim: Claim, origin: Origin | undefined, journal: Journal):
     origin,
     listed: (tail) => (tail === path ? claim.listed : journal.listed(routeId, tail)),
     writeId: tried ? writeId : undefined,
+    conflict,
   };
 }
 
@@ -166,10 +168,9 @@ async function bringInLine(
     }
     if (resolved.action.kind !== 'upload') {
       if (resolved.action.reason === 'own-lost-answer') await supplement(route, subject, facts);
-      const handled = finish(resolved.action, facts);
-      return claim.apply
-        ? await bringRulesToBear(route, claim, subject, facts, handled, tools.journal)
-        : handled;
+      if (resolved.action.kind === 'keep-both') return keepBoth(route, claim, subject, facts, tools);
+      const handled = finish(route, subject, resolved.action, facts);
+      return claim.apply ? await bringRulesToBear(route, claim, subject, facts, handled, tools) : handled;
     }
     if (route.emulates && !wasAsked(facts.remote)) {
       facts = { ...facts, remote: await route.destination.head(subject.key), content: undefined };
@@ -209,7 +210,7 @@ async function bringInLine(
         const head = route.destination.head(subject.key);
         const remote = mayDoWithout ? await unlessDenied(head) : await head;
         // Without the right to look, S3's refusal says all that skip-existing needs to know.
-        if (!remote) return { ...finish(existsUnseen, facts), answered: true };
+        if (!remote) return { ...finish(route, subject, existsUnseen, facts), answered: true };
         facts = {
           ...facts,
           remote,
@@ -302,27 +303,54 @@ async function bringRulesToBear(
   { path, key }: Subject,
   facts: Facts,
   handled: Handled,
-  journal: Journal,
+  tools: ClaimTools,
 ): Promise<Handled> {
   if (facts.local.kind !== 'file' || handled.end.kind !== 'settled') return handled;
   const baseline = handled.end.baseline ?? facts.baseline;
   const drift = baseline && driftOf(route, path, baseline, Date.now());
   if (!drift) return handled;
-  const applied = await applyRules(route, key, baseline, drift, journal);
+  const applied = await applyRules(route, key, baseline, drift, tools.journal);
   const reason = drift.fields.join(', ');
   switch (applied.kind) {
     case 'applied': {
       const end = { kind: 'settled', baseline: applied.baseline } as const;
       return { end, outcome: 'meta-updated', reason, bytes: 0, answered: true };
     }
-    case 'remote-changed':
-      return stuck('conflict', 'remote-changed', facts.local, conflictMessage['remote-changed']);
+    case 'remote-changed': {
+      const remote = await route.destination.head(key);
+      // One that is gone is written anew, as the rules have it.
+      return remote.kind === 'absent'
+        ? bringInLine(route, claim, { path, key }, { ...facts, remote, content: undefined }, tools)
+        : inConflict(route, key, 'remote-changed', { ...facts, remote });
+    }
     case 'busy':
       return retry(claim, 'ConditionalRequestConflict', 'another write to the key was under way');
     case 'left':
       return handled;
   }
 }
+
+/** The file goes beside the object that it is in conflict with, as a new one would: it replaces nothing there either. */
+async function keepBoth(
+  route: Route,
+  claim: Claim,
+  { path }: Subject,
+  facts: Facts,
+  tools: ClaimTools,
+): Promise<Handled> {
+  const beside = keyBeside(route, facts.conflict!);
+  if (beside.kind === 'blocked') return blocked(beside.reason, facts.local);
+  const judgement = { ...route.judgement, policy: 'if-unchanged' } as const;
+  const alone = { ...facts, baseline: undefined, remote: undefined, content: undefined, conflict: undefined };
+  const kept = await bringInLine({ ...route, judgement }, claim, { path, key: beside.key }, alone, tools);
+  if (kept.end.kind !== 'settled' || !kept.end.baseline) return kept;
+  // What went up is what the object was left alone for.
+  const local = { kind: 'file', file: kept.end.baseline.file } as const;
+  const baseline = settledBaseline(leftAlone, { ...facts, local });
+  return { ...kept, end: { kind: 'settled', baseline }, reason: 'resolved' };
+}
+
+const leftAlone = { kind: 'settle', outcome: 'skipped-existing', reason: 'resolved', owned: false } as const;
 
 /** Our upload landed, but perhaps we never got to what follows it where a store forgets tags and locks of multipart uploads. */
 async function supplement(route: Route, { path, key }: Subject, { local, remote }: Facts): Promise<void> {
@@ -454,10 +482,13 @@ function copied(
 const existsUnseen = { kind: 'settle', outcome: 'skipped-existing', reason: 'exists', owned: false } as const;
 
 /** Actions that take no request themselves. */
-type Requestless = Exclude<Action, { kind: 'upload' | 'delete' | 'copy' | 'describe' | 'look' }>;
+type Requestless = Exclude<
+  Action,
+  { kind: 'upload' | 'delete' | 'copy' | 'describe' | 'look' | 'keep-both' }
+>;
 
-function finish(action: Requestless, facts: Facts): Handled {
-  return { ...withoutRequest(action, facts), answered: wasAsked(facts.remote) };
+function finish(route: Route, subject: Subject, action: Requestless, facts: Facts): Handled {
+  return { ...withoutRequest(route, subject, action, facts), answered: wasAsked(facts.remote) };
 }
 
 /** Only a HEAD tells that there is no object; a listing tells only what there is. */
@@ -465,7 +496,7 @@ function wasAsked(remote: Remote | undefined): boolean {
   return remote?.kind === 'object' ? remote.object.source === 'head' : remote !== undefined;
 }
 
-function withoutRequest(action: Requestless, facts: Facts): Handled {
+function withoutRequest(route: Route, { key }: Subject, action: Requestless, facts: Facts): Handled {
   switch (action.kind) {
     case 'settle':
       return {
@@ -484,25 +515,25 @@ function withoutRequest(action: Requestless, facts: Facts): Handled {
     case 'drop':
       return { end: { kind: 'settled' }, outcome: action.outcome, reason: action.reason, bytes: 0 };
     case 'conflict':
-      return stuck('conflict', action.reason, facts.local, conflictMessage[action.reason]);
+      return inConflict(route, key, action.reason, facts);
     case 'block':
       return blocked(action.reason, facts.local);
   }
 }
 
-const conflictMessage = {
-  foreign: 'somebody else put another object there',
-  'remote-changed': 'somebody else changed the object since it was last synced',
-  ambiguous: 'file and object differ and neither is newer',
-} as const;
+/** A person has to decide. */
+function inConflict(route: Route, key: string, reason: ConflictReason, facts: Facts): Handled {
+  const conflict = conflictOf(route, key, reason, facts);
+  const end = { kind: 'conflict', conflict, seen: sightingOf(facts.local) } as const;
+  return { end, outcome: 'conflict', reason, bytes: 0 };
+}
 
 /** The baseline after a decision not to write: the file as it is, and the object as it is known. */
 function settledBaseline(action: Extract<Action, { kind: 'settle' }>, facts: Facts): Baseline {
-  const { baseline, remote, local } = facts;
+  const { baseline, remote, local, conflict } = facts;
   const object = remote?.kind === 'object' ? remote.object : undefined;
   const file = local.kind === 'file' ? local.file : baseline!.file;
-  const etag = object?.etag ?? baseline?.etag;
-  const versionId = object?.versionId ?? baseline?.versionId;
+  const { etag, versionId } = object ?? conflict?.object ?? baseline ?? {};
   const transform = object ? object.content?.transform : baseline?.transform;
   const checksum = object ? comparableChecksum(object, likelyPartSize) : baseline?.checksum;
   // The object's is the file's only where they were compared; that of a file that is gone stays what it was.
@@ -547,7 +578,7 @@ function blocked(reason: BlockReason, local: Local | undefined): Handled {
 }
 
 function stuck(
-  state: 'blocked' | 'conflict' | 'failed',
+  state: 'blocked' | 'failed',
   code: string,
   local: Local | undefined,
   message: string,

@@ -1,6 +1,7 @@
 // Look: gathers the facts that `decide` asks for, and no others. An unchanged path costs an lstat and no request.
 import { decide, type Content, type Facts } from '../core/decide.ts';
 import type { Action } from '../core/action.ts';
+import type { OpenConflict } from '../core/conflict.ts';
 import type { Baseline } from '../core/baseline.ts';
 import { sameFingerprint, type FileState, type Local } from '../core/file.ts';
 import { keyFor, type KeyResult } from '../core/key.ts';
@@ -38,6 +39,7 @@ export interface Remembered {
   readonly writeId: string | undefined;
   /** Under which other path it knows the file. */
   readonly origin: Origin | undefined;
+  readonly conflict: OpenConflict | undefined;
 }
 
 /** An action that can be carried out, with the facts that led to it; or the file would not stand still. */
@@ -57,8 +59,10 @@ export function firstLook(route: Route, remembered: Remembered): FirstLook {
     local.kind === 'file' ? keyOfFile(route, path, local.file) : keyFor(route.prefix, baseline?.tail ?? path);
   const isThere = keyed.kind === 'key' && keyed.key === keyOfObject(route, path, baseline);
   const known = isThere ? baseline : undefined;
-  const remote =
-    keyed.kind === 'key' && !known ? remoteFromListing(listed(tailIn(route, keyed.key))) : undefined;
+  const conflict = about(remembered.conflict, keyed);
+  // Whoever found a conflict has looked since the listing was taken.
+  const isNew = keyed.kind === 'key' && !known && !conflict;
+  const remote = isNew ? remoteFromListing(listed(tailIn(route, keyed.key))) : undefined;
   // Where nothing was listed nobody asks.
   const transforms =
     remote !== undefined &&
@@ -77,8 +81,14 @@ export function firstLook(route: Route, remembered: Remembered): FirstLook {
       origin,
       originContent: undefined,
       copyRefused: false,
+      conflict,
     },
   };
+}
+
+/** A conflict at another key, which the rules gave the file before, is none of this look. */
+function about(conflict: OpenConflict | undefined, keyed: KeyResult): OpenConflict | undefined {
+  return keyed.kind === 'key' && conflict?.key === keyed.key ? conflict : undefined;
 }
 
 /**

@@ -11,6 +11,7 @@ import Database from 'better-sqlite3';
 import type { RouteIdentity } from '../config/config.ts';
 import type { SettledOutcome } from '../core/action.ts';
 import type { Baseline } from '../core/baseline.ts';
+import type { Conflict, OpenConflict } from '../core/conflict.ts';
 import type { Sighting } from '../core/file.ts';
 import type { FailureClass } from '../core/failure.ts';
 import type { HoldReason } from '../core/safety.ts';
@@ -20,6 +21,7 @@ import { readyAtMs } from '../core/schedule.ts';
 import { dayOf, type Usage } from '../core/usage.ts';
 import { Deletes } from './deletes.ts';
 import { Origins } from './origins.ts';
+import { Conflicts } from './conflicts.ts';
 import { baselineFromRow, rowFromBaseline, rowFromFingerprint, type StuckState } from './rows.ts';
 import { prepareStatements, type Statements } from './statements.ts';
 import { migrate, refuseForeign, schemaVersion, versionOf } from './schema.ts';
@@ -52,6 +54,8 @@ export interface Claim {
   readonly heldFor: HoldReason | undefined;
   /** A person let its delete go. */
   readonly isApproved: boolean;
+  /** Found before and still open, or decided and to be carried out. */
+  readonly conflict: OpenConflict | undefined;
 }
 
 /** How the handling of a claim ended. */
@@ -79,7 +83,9 @@ export type Completion = {
         readonly code: string;
         readonly message: string;
         readonly seen: Sighting;
-      };
+      }
+    /** A person has to decide. */
+    | { readonly kind: 'conflict'; readonly conflict: Conflict; readonly seen: Sighting };
   /** There was a file at the path of a change that had been found absent. */
   readonly isBack?: boolean;
 };
@@ -152,6 +158,7 @@ export class Journal {
   readonly usages: Usages;
   readonly deletes: Deletes;
   readonly origins: Origins;
+  readonly conflicts: Conflicts;
   readonly #database: Database.Database;
   readonly #lock: Database.Database | undefined;
   readonly #sql: Statements;
@@ -166,6 +173,7 @@ export class Journal {
     this.usages = new Usages(database);
     this.deletes = new Deletes(database);
     this.origins = new Origins(database);
+    this.conflicts = new Conflicts(database);
   }
 
   /**
@@ -232,7 +240,7 @@ export class Journal {
         for (const forget of sql.forgetRoute) forget.run(before.route_id);
       } else if (before && before.judgement !== route.judgement) {
         sql.forgetInaction.run(before.route_id);
-        sql.reopenConflicts.run(Date.now(), before.route_id);
+        this.conflicts.lookAgain(before.route_id, Date.now());
       }
       const row = sql.upsertRoute.get(folderId, destinationId, route.identity, route.judgement)!;
       return {
@@ -359,7 +367,7 @@ export class Journal {
     return this.#sql.nextReadyAt.get(routeId, attemptsMax) ?? Infinity;
   }
 
-  /** Makes failed, conflicting and blocked changes of a route pending again. */
+  /** Makes failed and blocked changes of a route pending again. */
   retry(routeId: number, nowMs: number): number {
     return this.transaction(() => this.#sql.retry.run(nowMs, routeId).changes);
   }
@@ -512,7 +520,7 @@ export class Journal {
       retrying: pending.retrying,
       claimed: sql.claimedCount.get(routeId)!,
       failed: stuck.get('failed') ?? 0,
-      conflict: stuck.get('conflict') ?? 0,
+      conflict: this.conflicts.count(routeId),
       blocked: stuck.get('blocked') ?? 0,
       held: stuck.get('held') ?? 0,
       baselines: sql.baselineCount.get(routeId)!,
@@ -520,7 +528,7 @@ export class Journal {
     };
   }
 
-  /** Changes that wait for a person, oldest first. */
+  /** Changes that wait for something other than time, oldest first; conflicts are listed by themselves. */
   stuck(routeId: number, limit: number): StuckChange[] {
     return this.#sql.stuckChanges.all(routeId, limit).map((row) => ({
       routeId,
@@ -566,6 +574,7 @@ export class Journal {
         absentSinceMs: row.absent_at ?? undefined,
         heldFor: row.held_for ?? undefined,
         isApproved: row.approved_at !== null,
+        conflict: this.conflicts.find(row.change_id),
       };
     });
   }
@@ -580,46 +589,44 @@ export class Journal {
         this.uploads.settle(claim.routeId, claim.path);
         if (end.isDelete && !claim.isApproved) this.deletes.sent(claim.routeId, nowMs);
         const done = sql.deleteChange.run(changeId, generation).changes === 1;
-        if (!done) sql.beginAgain.run(nowMs, changeId);
+        if (done) return;
+        sql.beginAgain.run(nowMs, changeId);
+        this.conflicts.end(changeId);
         return;
       }
       case 'absent':
         if (!this.deletes.absent(changeId, generation, end.readyAtMs, nowMs))
           sql.lookAgain.run(nowMs, changeId);
         return;
-      case 'held': {
+      case 'held':
         this.deletes.held(changeId, end.reason, nowMs);
-        const { reason: code, message } = end;
-        const stuck = sql.markStuck.run({
-          changeId,
-          generation,
-          state: 'held',
-          code,
-          message,
-          ...seenRow('absent'),
-        });
-        if (stuck.changes === 0) sql.lookAgain.run(nowMs, changeId);
+        this.#stop(claim, { ...end, state: 'held', code: end.reason, seen: 'absent' }, nowMs);
         return;
-      }
       case 'retry':
         sql.retryLater.run(end.readyAtMs, end.code, end.message, changeId);
         return;
       case 'released':
         sql.release.run(end.readyAtMs, end.tried ? 1 : 0, changeId);
         return;
-      case 'stuck': {
-        const stuck = sql.markStuck.run({
-          changeId,
-          generation,
-          state: end.state,
-          code: end.code,
-          message: end.message,
-          ...seenRow(end.seen),
-        });
-        if (stuck.changes === 0) sql.lookAgain.run(nowMs, changeId);
+      case 'stuck':
+        this.#stop(claim, end, nowMs);
         return;
-      }
+      case 'conflict':
+        this.conflicts.record(claim, end.conflict, nowMs);
+        this.#stop(claim, { ...end, state: 'conflict', code: end.conflict.reason, message: null }, nowMs);
+        return;
     }
+  }
+
+  /** Leaves a change until something other than time moves it; at once where that has happened meanwhile. */
+  #stop(
+    { changeId, generation }: Claim,
+    { state, code, message, seen }: { state: string; code: string; message: string | null; seen: Sighting },
+    nowMs: number,
+  ): void {
+    const { markStuck, lookAgain } = this.#sql;
+    const stopped = markStuck.run({ changeId, generation, state, code, message, ...seenRow(seen) });
+    if (stopped.changes === 0) lookAgain.run(nowMs, changeId);
   }
 
   #recordBaseline(claim: Claim, baseline: Baseline | null | undefined, nowMs: number): void {

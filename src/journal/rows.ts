@@ -5,8 +5,8 @@ import type { SettledOutcome } from '../core/action.ts';
 import type { Fingerprint } from '../core/file.ts';
 import type { ChecksumAlgorithm } from '../core/object.ts';
 
-/** States in which a change waits for something other than time. */
-const stuckStates = ['failed', 'conflict', 'blocked', 'held'] as const;
+/** States in which a change waits for something other than time, conflicts apart. */
+const stuckStates = ['failed', 'blocked', 'held'] as const;
 export type StuckState = (typeof stuckStates)[number];
 
 /** What of the table a `BaselineRow` is: with the text of its description. */

@@ -215,6 +215,29 @@ const steps: readonly string[] = [
   -- 1 when the object is to be brought in line with the rules, although its file did not change.
   ALTER TABLE change ADD COLUMN apply INTEGER NOT NULL DEFAULT 0;
   `,
+  `
+  -- A conflict that a person has to end: both sides as they were found, so that the decision is about exactly these.
+  CREATE TABLE conflict (
+    change_id     INTEGER PRIMARY KEY REFERENCES change ON DELETE CASCADE,
+    route_id      INTEGER NOT NULL,
+    reason        TEXT NOT NULL,
+    policy        TEXT NOT NULL,     -- under which it is one
+    key           TEXT NOT NULL,
+    file_size     INTEGER,           -- null where the file is gone
+    file_mtime_ns INTEGER,
+    etag          TEXT NOT NULL,     -- from here on of the object
+    size          INTEGER NOT NULL,
+    modified_at   INTEGER NOT NULL,
+    mtime_ns      INTEGER,           -- of its own file, where its metadata tells
+    version_id    TEXT,
+    since_at      INTEGER NOT NULL,
+    resolution    TEXT,              -- the decision, until it is carried out
+    decided_at    INTEGER
+  ) STRICT;
+  CREATE INDEX conflict_by_route ON conflict (route_id, since_at);
+  -- Those of an older version have no facts: they are looked at again.
+  UPDATE change SET state = 'pending', ready_at = 0, attempts = 0 WHERE state = 'conflict';
+  `,
 ];
 
 /** The schema version that this program writes. */

@@ -63,9 +63,6 @@ export function prepareStatements(database: Database) {
     forgetInaction: database.prepare<[number]>(
       `DELETE FROM baseline WHERE route_id = ? AND outcome IN (${inaction.map((outcome) => `'${outcome}'`).join()})`,
     ),
-    reopenConflicts: database.prepare<[number, number]>(
-      `UPDATE change SET state = 'pending', ready_at = ?, attempts = 0 WHERE route_id = ? AND state = 'conflict'`,
-    ),
 
     findDirectory: integer<[number, string]>('SELECT dir_id FROM directory WHERE folder_id = ? AND path = ?'),
     insertDirectory: integer<[number, number | null, string]>(
@@ -80,7 +77,7 @@ export function prepareStatements(database: Database) {
     firstSeen: integer<[number, number, string]>(
       'SELECT first_seen_at FROM change WHERE route_id = ? AND dir_id = ? AND name = ?',
     ),
-    // A conflict stays as it is: only a person's answer ends it. A held delete is looked at again unless it was seen absent
+    // A conflict is looked at again, and stays listed. A held delete is looked at again unless it was seen absent
     // once more. What tells of the path, but no file there, begins the time anew for which it is absent.
     observe: database.prepare(
       `INSERT INTO change (route_id, dir_id, name, state, generation, first_seen_at, ready_at, since_at,
@@ -88,7 +85,7 @@ export function prepareStatements(database: Database) {
        VALUES (@routeId, @directoryId, @name, 'pending', @generation, @firstSeenMs, @readyAtMs, @nowMs,
                @seenSize, @seenMtimeNs, @seenCtimeNs, @seenIno)
        ON CONFLICT (route_id, dir_id, name) DO UPDATE SET
-         state = iif(state IN ('failed', 'blocked') OR (state = 'held' AND excluded.seen_size IS NOT -1), 'pending', state),
+         state = iif(state IN ('failed', 'blocked', 'conflict') OR (state = 'held' AND excluded.seen_size IS NOT -1), 'pending', state),
          absent_at = iif(excluded.seen_size IS -1, absent_at, NULL),
          approved_at = iif(excluded.seen_size IS -1, approved_at, NULL),
          generation = excluded.generation,
@@ -289,7 +286,7 @@ export function prepareStatements(database: Database) {
     >(
       `SELECT directory.path, name, state, code, message, since_at
        FROM change JOIN directory USING (dir_id)
-       WHERE route_id = ? AND state NOT IN ('pending', 'claimed') ORDER BY since_at, change_id LIMIT ?`,
+       WHERE route_id = ? AND state NOT IN ('pending', 'claimed', 'conflict') ORDER BY since_at, change_id LIMIT ?`,
     ),
     retryingChanges: database.prepare<
       [number, number],

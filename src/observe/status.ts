@@ -7,6 +7,7 @@ import type {
   RouteConfig,
   RouteIdentity,
 } from '../config/config.ts';
+import { conflictMessages } from '../core/conflict.ts';
 import { isTemporary } from '../core/failure.ts';
 import { costOfRequests, priceList, pricedRegion } from '../core/prices.ts';
 import { dayOf, firstOfMonth, nearsEnd, requestsByOperation, type Usage } from '../core/usage.ts';
@@ -189,6 +190,13 @@ function routeStatus(
     nextTry: live?.nextTryMs === undefined ? undefined : isoTime(live.nextTryMs),
     sending: live?.inFlight.slice(0, problemsMax) ?? [],
     problems: [
+      ...journal.conflicts.open(routeId, problemsMax).map(({ path, reason, sinceMs }) => ({
+        path,
+        state: 'conflict' as const,
+        code: reason,
+        message: conflictMessages[reason],
+        sinceMs,
+      })),
       ...journal.stuck(routeId, problemsMax),
       ...journal.retrying(routeId, problemsMax).map((change) => ({ ...change, state: 'retrying' as const })),
     ].map(({ path, state, code, message, sinceMs }) => ({

@@ -14,6 +14,7 @@ import {
 import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { settledOutcomes, type Action } from '../../src/core/action.ts';
+import { resolutions, type OpenConflict, type Resolution } from '../../src/core/conflict.ts';
 import { decide, type Content, type Facts, type Judgement } from '../../src/core/decide.ts';
 import { otherTypes, type FileState, type Local } from '../../src/core/file.ts';
 import { contentSize, type ObjectState, type Remote } from '../../src/core/object.ts';
@@ -39,10 +40,12 @@ import {
   listed,
   look,
   none,
+  noonMs,
   object,
   recreate,
   remove,
   settle,
+  shown,
   upload,
   words,
 } from '../helpers/given.ts';
@@ -698,6 +701,68 @@ describe('T3.4: an object that an earlier try of ours wrote, whose answer was lo
   });
 });
 
+describe('a conflict that was found before', () => {
+  const changed = file(11, { mtime: 10 });
+  const open: OpenConflict = { ...shown('foreign', { object: object(10, { mtime: 0 }) }), sinceMs: noonMs };
+  const decided = (resolution: Resolution): OpenConflict => ({
+    ...open,
+    decision: { resolution, atMs: noonMs },
+  });
+  const another = object(10, { mtime: 0, etag: '"another"' });
+  const over = upload(ifMatch('"theirs"'), 'resolved');
+  const skipped = settle('skipped-existing', 'resolved', 'not owned');
+  const both: Action = { kind: 'keep-both', reason: 'resolved' };
+  const rows: Row[] = [
+    ['is looked at before anything is sent', given({ local: changed, conflict: open }), look('remote')],
+    [
+      'is looked at, also where a baseline says what the object was',
+      given({ local: changed, baseline: ours, conflict: open }),
+      look('remote'),
+    ],
+    [
+      'is none any more when the file is as it was',
+      given({ local: unchanged, baseline: ours, conflict: open }),
+      drop('unchanged', 'identical'),
+    ],
+    [
+      'is none any more when the file is gone',
+      given({ local: 'absent', conflict: decided('overwrite') }),
+      drop('vanished', 'never-synced'),
+    ],
+    [
+      'is none any more when both sides are equal',
+      given({ local: changed, remote: object(11), content: 'same', conflict: open }),
+      adoptedByAll,
+    ],
+    [
+      'is none any more when the object is gone',
+      given({ local: changed, remote: 'absent', conflict: decided('overwrite') }),
+      [
+        upload(none, 'missing'),
+        upload(absent, 'missing'),
+        upload(absent, 'missing'),
+        upload(absent, 'missing'),
+      ],
+    ],
+    ['overwrite: replaces what was shown', given({ local: changed, conflict: decided('overwrite') }), over],
+    [
+      'overwrite: replaces what was shown and is still there',
+      given({ local: changed, remote: object(10, { mtime: 0 }), conflict: decided('overwrite') }),
+      over,
+    ],
+    ['skip: needs no request', given({ local: changed, baseline: ours, conflict: decided('skip') }), skipped],
+    ['keep-both: leaves the object alone', given({ local: changed, conflict: decided('keep-both') }), both],
+    ...resolutions.map((resolution): Row => [
+      `${resolution}: is void where another object stands by now`,
+      given({ local: changed, remote: another, conflict: decided(resolution) }),
+      foreign('size-differs', upload(ifMatch('"another"'), 'newer')),
+    ]),
+  ];
+  test.each(cellsOf(rows))('%s: %s: %s', (policy, _facts, _words, given, action) => {
+    expect(decide(given, judgement(policy))).toEqual(action);
+  });
+});
+
 // Laws. A world is what is true; facts are what was looked at of it.
 
 interface World {
@@ -949,7 +1014,7 @@ describe('for all facts', () => {
       const isOurs =
         known?.owned === true &&
         action.precondition.kind === 'etag' &&
-        action.precondition.etag === known.etag;
+        (action.precondition.etag === known.etag || isOurLostWrite(facts, action.precondition.etag));
       return by.delete !== 'keep' && known?.gone === false && isGone && (by.policy === 'overwrite' || isOurs);
     },
     { numRuns: 10_000 },

@@ -42,10 +42,10 @@ describe('tags', () => {
     },
   );
 
-  test('of an object that is gone are a conflict', async () => {
+  test('of an object that is gone are written with the object, which is written anew', async () => {
     const it = await changedRules([], all({ tags: { Kind: 'x' } }));
     it.bucket.remove('files/a.log');
-    expect(await it.applied()).toEqual({ 'a.log': 'conflict (remote-changed)' });
+    expect(await it.applied()).toEqual({ 'a.log': 'recreated (remote-deleted)' });
   });
 
   test('wait while the store is in trouble, and are put then', async () => {

@@ -1,5 +1,7 @@
 // Small builders, so that a row of a table says only what matters in it. Times are seconds after `noon`.
 import type { Action, ConflictReason, Reason, SettledOutcome } from '../../src/core/action.ts';
+import type { Completion } from '../../src/journal/journal.ts';
+import type { Conflict, OpenConflict } from '../../src/core/conflict.ts';
 import type { Baseline } from '../../src/core/baseline.ts';
 import type { Content, Facts, Judgement } from '../../src/core/decide.ts';
 import type { FileState, Local, OtherType } from '../../src/core/file.ts';
@@ -84,6 +86,7 @@ export function given({
   origin,
   originContent,
   copyRefused = false,
+  conflict,
 }: {
   local: FileState | OtherType | 'absent' | 'unselected';
   remote?: ObjectState | 'absent';
@@ -97,6 +100,7 @@ export function given({
   origin?: Baseline;
   originContent?: Content;
   copyRefused?: boolean;
+  conflict?: OpenConflict;
 }): Facts {
   return {
     local: localOf(local),
@@ -112,6 +116,7 @@ export function given({
     origin: origin && { path: 'before', baseline: origin },
     originContent,
     copyRefused,
+    conflict,
   };
 }
 
@@ -181,6 +186,23 @@ export function describeAnew(reason: Reason): Action {
   return { kind: 'describe', etag: '"ours"', reason };
 }
 
+/** What a conflict is recorded with. */
+export function shown(reason: ConflictReason, more: Partial<Conflict> = {}): Conflict {
+  return {
+    reason,
+    policy: 'if-unchanged',
+    key: 'files/a',
+    file: file(10),
+    object: object(11, { mtime: 0 }),
+    ...more,
+  };
+}
+
+/** How a claim ends in a conflict. */
+export function inConflict(more: Partial<Conflict> = {}): Completion['end'] {
+  return { kind: 'conflict', conflict: shown('foreign', more), seen: file(10) };
+}
+
 export function look(where: 'remote' | 'content' | 'origin'): Action {
   return { kind: 'look', at: where };
 }
@@ -210,6 +232,7 @@ export function words(action: Action): string {
       return `${action.outcome} (${action.reason})`;
     case 'conflict':
     case 'block':
+    case 'keep-both':
       return `${action.kind} (${action.reason})`;
   }
 }

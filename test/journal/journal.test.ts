@@ -3,7 +3,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { Journal, type Completion } from '../../src/journal/journal.ts';
 import { migrate } from '../../src/journal/schema.ts';
 import { prepareStatements } from '../../src/journal/statements.ts';
-import { baseline, file, noonMs } from '../helpers/given.ts';
+import { baseline, file, inConflict, noonMs } from '../helpers/given.ts';
 import { identity, testJournal } from '../helpers/journal.ts';
 
 const failedAt = (readyAtMs: number): Completion['end'] => ({
@@ -17,7 +17,7 @@ const released = (readyAtMs: number, tried = false): Completion['end'] => ({
   readyAtMs,
   tried,
 });
-const stuckIn = (state: 'failed' | 'conflict' | 'blocked' | 'held'): Completion['end'] => ({
+const stuckIn = (state: 'failed' | 'blocked' | 'held'): Completion['end'] => ({
   kind: 'stuck',
   state,
   code: 'InvalidTag',
@@ -99,17 +99,14 @@ describe('an observation during a claim', () => {
     expect(it.counts).toMatchObject({ pending: 0, claimed: 0 });
   });
 
-  test.each(['failed', 'conflict', 'blocked', 'held'] as const)(
-    'leads to another look, not to %s',
-    (state) => {
-      const it = testJournal();
-      it.observe('a');
-      const claim = it.claimOne('a');
-      it.observe('a');
-      it.end(claim, stuckIn(state));
-      expect(it.counts).toMatchObject({ pending: 1, [state]: 0 });
-    },
-  );
+  test.each(['failed', 'blocked', 'held'] as const)('leads to another look, not to %s', (state) => {
+    const it = testJournal();
+    it.observe('a');
+    const claim = it.claimOne('a');
+    it.observe('a');
+    it.end(claim, stuckIn(state));
+    expect(it.counts).toMatchObject({ pending: 1, [state]: 0 });
+  });
 
   test('leaves the attempts of the claim as they are', () => {
     const it = testJournal();
@@ -358,7 +355,6 @@ describe('a change that is stuck', () => {
   test.each([
     ['failed', 'pending'],
     ['blocked', 'pending'],
-    ['conflict', 'conflict'],
     ['held', 'pending'],
   ] as const)('%s: is %s when its file changes', (state, then) => {
     const it = testJournal();
@@ -382,7 +378,6 @@ describe('a change that is stuck', () => {
   test.each([
     ['failed', 'pending'],
     ['blocked', 'pending'],
-    ['conflict', 'conflict'],
     ['held', 'held'],
   ] as const)('%s: is %s after retry and after a restart', (state, then) => {
     const it = testJournal();
@@ -457,7 +452,7 @@ describe('an obstacle', () => {
   test('does not end a conflict', () => {
     const it = testJournal();
     it.observe('a/secret');
-    it.end(it.claimOne('a/secret'), stuckIn('conflict'));
+    it.end(it.claimOne('a/secret'), inConflict());
     observeObstacle(it, 'secret');
     expect(it.counts).toMatchObject({ conflict: 1, blocked: 0 });
   });
@@ -477,7 +472,7 @@ describe('a route', () => {
     for (const claim of it.claim()) {
       const outcome = outcomes.find((name) => name === claim.path);
       if (outcome) it.settled(claim, baseline(outcome, file(10)));
-      else if (claim.path === 'conflict') it.end(claim, stuckIn('conflict'));
+      else if (claim.path === 'conflict') it.end(claim, inConflict());
       else it.end(claim, released(it.nowMs));
     }
     return it;
@@ -505,11 +500,11 @@ describe('a route', () => {
     expect(it.journal.hasListing(it.routeId)).toBe(false);
   });
 
-  test('with another judgement forgets the decisions not to act, and opens conflicts', () => {
+  test('with another judgement forgets the decisions not to act, and has conflicts looked at again', () => {
     const it = withBaselines();
     it.journal.registerRoute(identity({ judgement: 'overwrite, size' }));
     expect(known(it)).toEqual(['uploaded', 'adopted']);
-    expect(it.counts).toMatchObject({ pending: 2, conflict: 0 });
+    expect(it.counts).toMatchObject({ pending: 2, conflict: 1 });
   });
 
   test('is found by readers while it leads to the same place', () => {

@@ -16,7 +16,7 @@ import {
 } from 'fast-check';
 import fs from 'node:fs';
 import { expect, test } from 'vitest';
-import { baseline, file } from '../helpers/given.ts';
+import { baseline, file, inConflict } from '../helpers/given.ts';
 import { TestJournal } from '../helpers/journal.ts';
 import { temporaryDirectory } from '../helpers/temporary.ts';
 import type { Claim, Completion } from '../../src/journal/journal.ts';
@@ -27,6 +27,8 @@ interface Row {
   state: 'pending' | 'claimed' | 'failed' | 'conflict';
   /** Observed since it was claimed. */
   again: boolean;
+  /** Found in conflict, and not settled since. */
+  conflict: boolean;
   firstSeenMs: number | undefined;
   readyAtMs: number;
   attempts: number;
@@ -68,7 +70,7 @@ function compare({ rows, baselines, nowMs }: Model, { it }: Real): void {
     pending: pending.length,
     claimed: count('claimed'),
     failed: count('failed'),
-    conflict: count('conflict'),
+    conflict: all.filter((row) => row.conflict).length,
     retrying: pending.filter((row) => row.attempts > 0).length,
     baselines: baselines.size,
   });
@@ -88,6 +90,7 @@ function observe(observed: readonly string[]): Step {
         const row: Row = rows.get(path) ?? {
           state: 'pending',
           again: false,
+          conflict: false,
           firstSeenMs: undefined,
           readyAtMs: 0,
           attempts: 0,
@@ -96,7 +99,7 @@ function observe(observed: readonly string[]): Step {
         row.readyAtMs = Math.min(nowMs + settle.settleMs, row.firstSeenMs + settle.settleMaxMs);
         row.again = true;
         if (row.state !== 'claimed') row.attempts = 0;
-        if (row.state === 'failed') row.state = 'pending';
+        if (row.state === 'failed' || row.state === 'conflict') row.state = 'pending';
         rows.set(path, row);
       }
     },
@@ -138,6 +141,8 @@ function end(path: string, how: Ending, size: number, delayMs: number): Step {
         const laterMs = Math.max(nowMs + delayMs, row.again ? row.readyAtMs : 0);
         if (how === 'settled') baselines.set(path, size);
         if (how === 'forgotten') baselines.delete(path);
+        if (how === 'conflict') row.conflict = true;
+        if (how === 'settled' || how === 'forgotten') row.conflict = false;
         switch (how) {
           case 'settled':
           case 'forgotten':
@@ -174,8 +179,9 @@ function endOf(how: Ending, size: number, readyAtMs: number): Completion['end'] 
     case 'released':
       return { kind: 'released', readyAtMs, tried: false };
     case 'failed':
+      return { kind: 'stuck', state: 'failed', code: 'code', message: '', seen: 'absent' };
     case 'conflict':
-      return { kind: 'stuck', state: how, code: 'code', message: '', seen: 'absent' };
+      return inConflict();
   }
 }
 
