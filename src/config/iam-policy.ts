@@ -115,6 +115,8 @@ function objectsOf(destination: DestinationConfig, { folder, route }: Way): Obje
     // HEAD, If-Match and the source of a copy.
     's3:GetObject',
     ...described,
+    // In a bucket with versions `apply` names the one that it means.
+    ...described.flatMap((action) => versionAction[action] ?? []),
   ];
   if (route.delete !== 'keep') actions.push('s3:DeleteObject');
   const objects = [{ prefix: routePrefix(destination, folder), actions }];
@@ -123,6 +125,11 @@ function objectsOf(destination: DestinationConfig, { folder, route }: Way): Obje
   const copied = ['s3:PutObject', ...(described.length > 0 ? ['s3:GetObject'] : []), ...described];
   return [...objects, { prefix: folder.archivePrefix, actions: copied }];
 }
+
+const versionAction: Readonly<Record<string, string>> = {
+  's3:PutObjectTagging': 's3:PutObjectVersionTagging',
+  's3:PutObjectAcl': 's3:PutObjectVersionAcl',
+};
 
 /** What the rules say of objects besides their bytes. HEAD tells of tags and locks only to those who may read them. */
 function descriptionActions(rules: readonly Rule[]): string[] {

@@ -59,9 +59,12 @@ describe('objects need, besides that', () => {
     ['rules: [{match: "**", storage-class: STANDARD_IA, metadata: {a: b}, sse: AES256}]', []],
     ['policy: if-unchanged', []],
     ['delete: propagate', ['s3:DeleteObject']],
-    ['rules: [{match: "*.log", tags: {A: b}}]', ['s3:PutObjectTagging', 's3:GetObjectTagging']],
-    ['rules: [{match: "**", acl: bucket-owner-full-control}]', ['s3:PutObjectAcl']],
-    ['rules: [{match: "**", grant-read: id=abc}]', ['s3:PutObjectAcl']],
+    [
+      'rules: [{match: "*.log", tags: {A: b}}]',
+      ['s3:PutObjectTagging', 's3:GetObjectTagging', 's3:PutObjectVersionTagging'],
+    ],
+    ['rules: [{match: "**", acl: bucket-owner-full-control}]', ['s3:PutObjectAcl', 's3:PutObjectVersionAcl']],
+    ['rules: [{match: "**", grant-read: id=abc}]', ['s3:PutObjectAcl', 's3:PutObjectVersionAcl']],
     [
       'rules: [{match: "**", object-lock: {mode: GOVERNANCE, retain: 30d}}]',
       ['s3:PutObjectRetention', 's3:GetObjectRetention'],
@@ -88,7 +91,7 @@ test('folders that need other actions have statements of their own', () => {
     Resource: [`${arn}/documents/*`],
   });
   expect(statement(policy, 'BackupObjects2')).toMatchObject({
-    Action: [...always, 's3:PutObjectTagging', 's3:GetObjectTagging'],
+    Action: [...always, 's3:PutObjectTagging', 's3:GetObjectTagging', 's3:PutObjectVersionTagging'],
     Resource: [`${arn}/logs/*`],
   });
   expect(statement(policy, 'BackupList')?.Condition).toEqual({

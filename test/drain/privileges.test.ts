@@ -4,6 +4,7 @@ import fs from 'node:fs';
 import { expect, onTestFinished, test } from 'vitest';
 import type { Config, DestinationConfig, FolderConfig } from '../../src/config/config.ts';
 import { runnerPolicy, type PolicyDocument } from '../../src/config/iam-policy.ts';
+import type { Rule } from '../../src/core/rules.ts';
 import { probe } from '../../src/transfer/probe.ts';
 import { connect, S3Destination } from '../../src/transfer/s3.ts';
 import { configOf, configWith } from '../config/helpers.ts';
@@ -25,7 +26,7 @@ const everyField = [
   'sse: aws:kms, sse-kms-key-id: alias/backup',
 ].join(', ');
 
-type Scenario = (folder: DrainedFolder) => Promise<unknown>;
+type Scenario = (folder: DrainedFolder, rules: readonly Rule[]) => Promise<unknown>;
 
 const uploads: Scenario = async (folder) => {
   folder.write('a', 'a');
@@ -52,11 +53,11 @@ const goesOn: Scenario = async (folder) => {
   return [await folder.drained(), folder.bucket.uploads, folder.bucket.count('CreateMultipartUpload')];
 };
 
-const goesOnWithout: Scenario = (folder) => {
+const goesOnWithout: Scenario = (folder, rules) => {
   folder.onHandled = ({ outcome }) => {
     if (outcome === 'retry') folder.write('a', 'small now');
   };
-  return goesOn(folder);
+  return goesOn(folder, rules);
 };
 
 /** The answer to the first CreateMultipartUpload is lost: there is an upload that only a listing shows. */
@@ -90,6 +91,15 @@ const renames: Scenario = async (folder) => {
   return [await folder.drained(), folder.bucket.server.counts()];
 };
 
+/** Rules came after the objects, in a bucket with versions. */
+const applies: Scenario = async (folder, rules) => {
+  folder.restart({ rules: [] });
+  folder.write('a', 'a');
+  await folder.drained();
+  folder.restart({ rules });
+  return folder.applied();
+};
+
 const scenarios: [action: string, Scenario, fields?: string][] = [
   ['s3:PutObject', uploads],
   ['s3:PutObjectTagging', uploads],
@@ -101,6 +111,8 @@ const scenarios: [action: string, Scenario, fields?: string][] = [
   ['s3:GetObjectTagging', uploadsLarge],
   ['s3:GetObjectRetention', uploadsLarge, retained],
   ['s3:GetObjectLegalHold', uploadsLarge, held],
+  ['s3:PutObjectVersionTagging', applies, 'tags: {A: b}'],
+  ['s3:PutObjectVersionAcl', applies, 'acl: bucket-owner-full-control'],
   ['s3:GetObject', meets],
   ['s3:ListBucket', meets],
   ['s3:ListMultipartUploadParts', goesOn],
@@ -164,7 +176,10 @@ async function outcomeOf(
   const { accessKey, secretKey } = server;
   server.credentials.set(accessKey, { accessKey, secretKey, policy: document });
   const [{ rules, to }] = folders as [FolderConfig];
-  return scenario(await drainedFolder({ rules, delete: to[0]!.delete }, new Bucket(server)));
+  const { configuration } = server.store.bucket('acme-backup')!;
+  configuration['ownershipControls'] =
+    '<OwnershipControls><Rule><ObjectOwnership>ObjectWriter</ObjectOwnership></Rule></OwnershipControls>';
+  return scenario(await drainedFolder({ rules, delete: to[0]!.delete }, new Bucket(server)), rules);
 }
 
 test.each(scenarios)(

@@ -70,7 +70,7 @@ function hasVersion(call: Call): boolean {
 
 /** Retention and legal hold have no action of their own for versions. */
 function versionAction(action: string): string {
-  return /Object(Tagging)?$/.test(action) ? action.replace('Object', 'ObjectVersion') : action;
+  return /Object(Tagging|Acl)?$/.test(action) ? action.replace('Object', 'ObjectVersion') : action;
 }
 
 /** Condition keys of listings, and of what is written. */
