@@ -120,7 +120,8 @@ function estimateRoute(route: Route, actions: readonly PlannedAction[], config: 
   return estimate(place, usages, config.destinations.get(route.to.destination)!);
 }
 
-function planRoutes(
+/** A folder's routes as the journal knows them, without making them known to it. */
+export function planRoutes(
   config: Config,
   folder: Config['folders'][number],
   journal: Journal | undefined,

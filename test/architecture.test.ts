@@ -40,6 +40,7 @@ const layers: Readonly<Record<string, Layer>> = {
     ],
   },
   plan: { uses: ['core', 'config', 'journal', 'transfer', 'watch', 'drain', 'daemon', 'estimate'] },
+  prune: { uses: ['core', 'config', 'journal', 'transfer', 'watch', 'drain', 'daemon', 'plan'] },
   cli: {
     uses: [
       'core',
@@ -52,6 +53,7 @@ const layers: Readonly<Record<string, Layer>> = {
       'check',
       'daemon',
       'plan',
+      'prune',
       'version',
     ],
     knows: ['drain', 'estimate'],

@@ -190,6 +190,17 @@ const verbs: readonly Verb[] = [
       },
     ],
   },
+  {
+    name: 'prune',
+    summary: 'list objects that belong to no file and never did; remove them with --remove',
+    help:
+      'Objects below the prefixes without a file, which s3syncd neither wrote nor adopted; and those whose files are excluded, ' +
+      'named as such. What `delete: keep` kept is not among them. A folder that is halted, not synced to its end or not readable ' +
+      'as a whole is left out. --remove needs the daemon to be stopped, and removes no object that changed since it was listed.',
+    reports: true,
+    options: [folderOption(), new Option('--remove', 'remove what is listed')],
+    load: () => import('./prune.ts'),
+  },
 ];
 
 /** All that the README must name. */

@@ -92,6 +92,17 @@ export class Deletes {
     return this.#sql.isOrigin.get({ ...place, ...inode }) === 1;
   }
 
+  /** True when the route has, or kept, the object whose key ends so. */
+  isTracked(routeId: number, tail: string): boolean {
+    const place = { routeId, directory: directoryOf(tail), name: nameOf(tail) };
+    return this.#sql.isTracked.get({ ...place, tail }) === 1;
+  }
+
+  /** Nothing is known of a path any more. */
+  forget(routeId: number, filePath: string): void {
+    this.#sql.forget.run({ routeId, directory: directoryOf(filePath), name: nameOf(filePath) });
+  }
+
   /** Holds every delete of a folder that waits, on all its routes. @returns how many */
   holdAll(folderId: number, reason: HoldReason, message: string): number {
     return this.#sql.holdAll.run({ folderId, reason, message }).changes;
@@ -209,6 +220,14 @@ function prepare(database: Database) {
       `SELECT EXISTS (SELECT 1 FROM baseline INDEXED BY baseline_by_inode JOIN change USING (route_id, dir_id, name)
          WHERE route_id = @routeId AND ino = @ino AND dev = @dev AND gone = 0 AND state IN ('pending', 'claimed')
            AND NOT (name = @name AND dir_id IN (${directoryAt})))`,
+    ),
+    isTracked: integer<[Place & { tail: string }]>(
+      `SELECT EXISTS (SELECT 1 FROM baseline WHERE route_id = @routeId AND tail = @tail)
+           OR EXISTS (SELECT 1 FROM baseline WHERE route_id = @routeId AND tail IS NULL AND name = @name
+                        AND dir_id IN (${directoryAt}))`,
+    ),
+    forget: database.prepare<[Place]>(
+      `DELETE FROM baseline WHERE route_id = @routeId AND name = @name AND dir_id IN (${directoryAt})`,
     ),
     newestAbsence: integer<[number]>(
       `SELECT max(absent_at) FROM change WHERE route_id = ? AND absent_at IS NOT NULL AND held_for IS NULL`,

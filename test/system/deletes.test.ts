@@ -385,6 +385,46 @@ describe.skipIf(noLocalServer)('held deletes', () => {
   });
 });
 
+describe('prune', () => {
+  test('lists what belongs to no file, and removes exactly that when asked to', async () => {
+    const { store, home } = await synced(['a', 'kept', 'x.tmp'], { folder: { delete: 'keep' } });
+    fs.rmSync(home.path('kept'));
+    await store.put('docs/stranger', 'nobody knows');
+    await store.put('elsewhere', 'not below the prefix');
+    home.configure({ destination: { prefix: 'docs/' }, folder: { exclude: ['*.tmp'] } });
+    await home.once();
+
+    const listed = await home.s3syncd('prune', '--json');
+    expect(listed.code).toBe(0);
+    expect(listed.json.objects).toMatchObject([
+      { key: 'docs/stranger', reason: 'untracked', outcome: 'listed' },
+      { key: 'docs/x.tmp', reason: 'excluded', outcome: 'listed' },
+    ]);
+    expect(await store.keys()).toHaveLength(5);
+    const removed = await home.s3syncd('prune', '--remove');
+    expect([removed.code, removed.stdout]).toEqual([
+      0,
+      expect.stringMatching(/removed +docs\/stranger.*2 objects/s),
+    ]);
+    expect(await store.keys()).toEqual(['docs/a', 'docs/kept', 'elsewhere']);
+    // Included again, the file is new.
+    home.configure({ destination: { prefix: 'docs/' } });
+    await home.once();
+    expect(await store.keys()).toContain('docs/x.tmp');
+  });
+
+  test('says nothing of a folder that is in doubt', async () => {
+    const { store, home } = await synced(['a', 'b']);
+    await store.put('docs/stranger', 'nobody knows');
+    fs.renameSync(home.folder, `${home.folder}.old`);
+    fs.mkdirSync(home.folder);
+    home.write('other', 'other');
+    const { code, stderr } = await home.s3syncd('prune', '--remove');
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/its root is in doubt \(root-replaced\)/)]);
+    expect(await store.keys()).toHaveLength(3);
+  });
+});
+
 function removeAll(home: Workspace, names: readonly string[]): void {
   for (const name of names) fs.rmSync(home.path(name));
 }
