@@ -19,9 +19,12 @@ export function partSizeFor(size: number): number {
   return Math.max(partSizeMin, Math.ceil(size / partsMax / MiB) * MiB);
 }
 
-/** Of a body that may get so long and is held in memory part by part: 8 MiB, which covers 78 GiB, or as little more. */
+/**
+ * Of a body that may get so long, and of which several parts are in memory at once: 5 MiB, S3's least, which covers 48 GiB, or as
+ * little more as 10,000 parts allow.
+ */
 export function streamPartSizeFor(sizeMax: number): number {
-  return Math.max(8 * MiB, Math.ceil(sizeMax / partsMax / MiB) * MiB);
+  return Math.max(5 * MiB, Math.ceil(sizeMax / partsMax / MiB) * MiB);
 }
 
 export const objectSizeMax = partsMax * partSizeLimit;

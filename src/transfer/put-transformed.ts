@@ -41,15 +41,16 @@ async function endEarlier({ destination, memory }: DescribedRequest): Promise<vo
 }
 
 /**
- * Parts that are in memory for one body: two on their way, so that compression does not wait for the network, the next
- * one, and the pieces of which it is made.
+ * Memory for one body on its way, measured: two parts that are sent, the next one, the pieces of which it is made, and what
+ * compression and encryption leave to the garbage collector.
  */
+const bodyBytes = 64 * 1024 ** 2;
 const partsHeld = 4;
 
 async function putAsItComes(request: DescribedRequest, file: OpenFile, reading: Reading): Promise<Written> {
   const { destination, key, memory, checksum, precondition, signal } = request;
   const partSize = streamPartSizeFor(transformedSizeMax(file.state.size));
-  using _memory = await request.partBudget.acquire(partsHeld * partSize);
+  using _memory = await request.partBudget.acquire(Math.max(bodyBytes, partsHeld * partSize));
   const description = await withChecksum(request, reading);
   const begun: { handle?: UploadHandle } = {};
   const abandon = async () => {
@@ -57,7 +58,10 @@ async function putAsItComes(request: DescribedRequest, file: OpenFile, reading: 
     await endUpload(destination, begun.handle);
     memory.end();
   };
-  const body = addAbortSignal(signal, await transformed(reading.pieces(request.onBytes), description));
+  const body = addAbortSignal(
+    signal,
+    await transformed(reading.pieces(request.onBytes), description, reading.size),
+  );
   const write = { body, partSize, checksum, precondition, signal };
   const begin = async () => {
     const described = { ...request, description };
@@ -88,7 +92,10 @@ async function putMeasured(request: DescribedRequest, reading: Reading): Promise
   const size = await readThrough(reading, request.description, signal);
   if (size > singlePutLimit) return { kind: 'cannot-enforce' };
   const description = await withChecksum(request, reading);
-  const stream = addAbortSignal(signal, await transformed(reading.pieces(request.onBytes), description));
+  const stream = addAbortSignal(
+    signal,
+    await transformed(reading.pieces(request.onBytes), description, reading.size),
+  );
   const { abandoned } = reading;
   const body = { kind: 'stream', size, open: () => stream, abandoned } as const;
   return destination.put(key, body, description, undefined, precondition);
@@ -104,7 +111,10 @@ async function withChecksum({ description, signal }: DescribedRequest, reading: 
 /** @returns how many bytes the body has */
 async function readThrough(reading: Reading, transform: Transform, signal: AbortSignal): Promise<number> {
   let size = 0;
-  for await (const piece of addAbortSignal(signal, await transformed(reading.pieces(), transform)))
+  for await (const piece of addAbortSignal(
+    signal,
+    await transformed(reading.pieces(), transform, reading.size),
+  ))
     size += (piece as Buffer).length;
   return size;
 }

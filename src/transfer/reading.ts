@@ -21,6 +21,11 @@ export class Reading {
     this.#digest = digester(algorithm);
   }
 
+  /** Of the file when it was opened: that of the content, if all of it comes. */
+  get size(): number {
+    return this.#file.state.size;
+  }
+
   /** Aborted when the rest will not come: after the error of a body alone its request waits for the socket's timeout. */
   get abandoned(): AbortSignal {
     return this.#abandoned.signal;
@@ -28,7 +33,7 @@ export class Reading {
 
   /** The content from its beginning, in pieces of 1 MiB to keep. */
   async *pieces(onBytes: (bytes: number) => void = () => undefined): AsyncGenerator<Buffer> {
-    const { size } = this.#file.state;
+    const { size } = this;
     this.#digest = digester(this.#algorithm);
     let read = 0;
     let isOut = false;

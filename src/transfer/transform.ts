@@ -7,25 +7,33 @@ import type { Compression, Transform } from '../core/transform.ts';
 /**
  * The body that content becomes, as it comes. Its errors are the content's; destroyed, it asks for no more.
  * @param content in pieces that are the body's to keep
+ * @param size of the content
  */
 export async function transformed(
   content: AsyncIterable<Buffer> | Iterable<Buffer>,
   { compress, recipients }: Transform,
+  size: number,
 ): Promise<Readable> {
   let body = Readable.from(content, { objectMode: false });
   // Whoever reads the body hears of every error; without a listener it would end the process too.
-  if (compress) body = pipeline(body, compressor(compress), () => undefined);
+  if (compress) body = pipeline(body, compressor(compress, size), () => undefined);
   if (recipients) body = Readable.from(await encrypted(body, recipients), { objectMode: false });
   return body.on('error', () => undefined);
 }
 
-/** As `gzip` and `zstd` do by default; zstd with the checksum by which its tool notices damage. */
-function compressor(compression: Compression) {
+/**
+ * As `gzip` and `zstd` do by default; zstd with the checksum by which its tool notices damage, and told the size: without, each
+ * small file would take megabytes of memory as for a large one.
+ */
+function compressor(compression: Compression, size: number) {
   switch (compression) {
     case 'gzip':
       return zlib.createGzip();
     case 'zstd':
-      return zlib.createZstdCompress({ params: { [zlib.constants.ZSTD_c_checksumFlag]: 1 } });
+      return zlib.createZstdCompress({
+        params: { [zlib.constants.ZSTD_c_checksumFlag]: 1 },
+        pledgedSrcSize: size,
+      });
   }
 }
 

@@ -56,7 +56,9 @@ async function putSmall(request: DescribedRequest, file: OpenFile): Promise<PutR
   if (!content || !file.unchanged()) return { kind: 'changed' };
   const algorithm = algorithmFor(request.checksum);
   const checksum = await checksumOf(algorithm, content);
-  const bytes = isTransformed ? await buffer(await transformed([content], description)) : content;
+  const bytes = isTransformed
+    ? await buffer(await transformed([content], description, content.length))
+    : content;
   const sent = isTransformed ? await checksumOf(algorithm, bytes) : checksum;
   const result = await destination.put(
     key,
