@@ -150,12 +150,21 @@ function decideDelete({ remote, writeId }: Facts, baseline: Baseline, judgement:
 type FileFacts = Facts & { readonly file: FileState };
 
 function decideFile(facts: FileFacts, judgement: Judgement): Action {
-  const { baseline, remote, file, conflict } = facts;
+  const { baseline, remote, conflict } = facts;
   if (conflict?.decision && (!remote || isShown(remote, conflict))) {
     return carryOut(conflict.decision.resolution, conflict);
   }
   if (remote) return reconcile(facts, remote, judgement);
   if (!baseline) return conflict ? { kind: 'look', at: 'remote' } : create(judgement.policy);
+  const action = judgeByBaseline(facts, baseline, judgement);
+  // A write is refused where an earlier try has replaced what the baseline names; what needs none must not rely on that.
+  const reliesOnBaseline = action.kind === 'drop' || action.kind === 'settle';
+  return reliesOnBaseline && facts.writeId !== undefined ? { kind: 'look', at: 'remote' } : action;
+}
+
+/** The object is assumed to be the one that the baseline names. */
+function judgeByBaseline(facts: FileFacts, baseline: Baseline, judgement: Judgement): Action {
+  const { file, conflict } = facts;
   const identical =
     !baseline.gone && sameFingerprint(baseline.file, file) && baseline.file.mode === file.mode;
   if (identical && !(facts.noticed && contentDecides(baseline, judgement))) {

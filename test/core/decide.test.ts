@@ -679,6 +679,11 @@ describe('T3.4: an object that an earlier try of ours wrote, whose answer was lo
       found(file(11, { mtime: -900 })),
       modifiedSince('size-differs'),
     ],
+    [
+      'may have replaced what the baseline names, which the file equals again',
+      given({ local: file(10), baseline: ours, content: 'same', writeId: 'this' }),
+      look('remote'),
+    ],
     ['was not compared yet', found(file(10, { mtime: 5 })), look('content')],
     [
       'is known from a listing only, which does not tell whose it is',
