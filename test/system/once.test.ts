@@ -115,13 +115,13 @@ describe('a tree', () => {
       const report = await home.once();
 
       expect(store.requests.map(({ operation, key }) => `${operation} ${key}`).toSorted()).toStrictEqual([
+        'CopyObject moved/c.txt',
         'PutObject a.txt',
         'PutObject b.txt',
-        'PutObject moved/c.txt',
         'PutObject new dir/deep/down.txt',
         'PutObject new.txt',
       ]);
-      expect(report.folders.docs.outcomes).toMatchObject({ uploaded: 5, 'kept-remote': 2 });
+      expect(report.folders.docs.outcomes).toMatchObject({ uploaded: 4, copied: 1, 'kept-remote': 2 });
       await home.expectEqual({ kept: ['dir/c.txt', 'gone.txt'] });
     },
   );

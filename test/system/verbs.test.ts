@@ -156,8 +156,8 @@ describe('status', () => {
     expect(live.folders[0]).toMatchObject({
       name: 'docs',
       path: home.folder,
-      policy: 'overwrite',
       state: 'ok',
+      routes: [{ destination: 's3', policy: 'overwrite' }],
     });
     await daemon.stop();
 
