@@ -135,7 +135,7 @@ export class Workspace {
   /** Runs the program with exactly these arguments. */
   async run(args: readonly string[], options: RunOptions = {}): Promise<Result> {
     const child = this.spawn(args, options);
-    const timeout = setTimeout(() => child.kill('SIGKILL'), 290_000);
+    const timeout = setTimeout(() => child.kill('SIGKILL'), 600_000);
     const [stdout, stderr] = [collect(child.stdout!), collect(child.stderr!)];
     const [code] = (await once(child, 'close')) as [number | null];
     clearTimeout(timeout);
