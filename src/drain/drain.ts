@@ -293,7 +293,7 @@ export class Drain {
         onBytes: (bytes) => (this.#sentBytes += bytes),
       });
       this.#learn(handled);
-      this.#origins.ended(claim, handled.end.kind === 'settled' || handled.end.kind === 'stuck');
+      this.#origins.ended(claim, handled.end.kind !== 'retry' && handled.end.kind !== 'released');
       const isBack = claim.absentSinceMs !== undefined && handled.isBack === true;
       this.#complete({ claim, end: handled.end, isBack });
       this.outcomes.set(handled.outcome, (this.outcomes.get(handled.outcome) ?? 0) + 1);
