@@ -28,7 +28,7 @@ import { KeysInFlight } from './drain/keys-in-flight.ts';
 import type { Route } from './drain/route.ts';
 import { journalFile, Journal, type Claim } from './journal/journal.ts';
 import type { Logger } from './observe/log.ts';
-import { readStatus, statusLine, type Status } from './observe/status.ts';
+import { readStatus, recoveryText, statusLine, type Status } from './observe/status.ts';
 import { ByteBudget } from './transfer/limits.ts';
 import { Meter } from './transfer/meter.ts';
 import { describeFile } from './transfer/metadata.ts';
@@ -107,6 +107,8 @@ export class Daemon {
     this.config = config;
     this.#options = options;
     this.journal = Journal.open(config.stateDir);
+    const { recovery } = this.journal;
+    if (recovery && recovery.atMs >= this.startedMs) options.log.error(`journal: ${recoveryText(recovery)}`);
     const { routes, close } = openRoutes(config, this.journal, options.log);
     this.#closeConnections = close;
     const budgets = ByteBudget.divide(smallBodyBytesMax, routes.length);

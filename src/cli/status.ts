@@ -53,7 +53,8 @@ export function statusText(status: Status): string {
   const head = status.running
     ? `s3syncd ${status.version} is running (pid ${status.pid}, for ${ageText(status.since)})\n\n`
     : 's3syncd is not running; this is what its journal says\n\n';
-  return head + status.folders.map(folderText).join('\n');
+  const notes = status.journal.map((note) => `! journal: ${nameText(note)}\n\n`).join('');
+  return head + notes + status.folders.map(folderText).join('\n');
 }
 
 function folderText(folder: FolderStatus): string {

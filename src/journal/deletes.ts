@@ -4,6 +4,7 @@ import type { Database } from 'better-sqlite3';
 import type { HoldReason } from '../core/safety.ts';
 import type { FileState } from '../core/file.ts';
 import { directoryOf, joinPath, nameOf } from '../core/key.ts';
+import { isSound, sumOf } from './soundness.ts';
 
 export interface HeldDelete {
   readonly routeId: number;
@@ -266,7 +267,8 @@ function prepare(database: Database) {
        WHERE ${changeAt}`,
     ),
     keep: database.prepare(
-      `UPDATE baseline SET outcome = 'kept-remote', gone = 1, settled_at = @nowMs
+      `UPDATE baseline SET outcome = 'kept-remote', gone = 1, settled_at = @nowMs,
+                           sum = iif(${isSound}, ${sumOf({ outcome: `'kept-remote'`, gone: '1' })}, sum)
        WHERE (route_id, dir_id, name) IN (SELECT route_id, dir_id, name FROM change WHERE ${changeAt})`,
     ),
     drop: database.prepare(`DELETE FROM change WHERE ${changeAt}`),

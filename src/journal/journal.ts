@@ -22,9 +22,17 @@ import { dayOf, type Usage } from '../core/usage.ts';
 import { Deletes } from './deletes.ts';
 import { Origins } from './origins.ts';
 import { Conflicts } from './conflicts.ts';
-import { baselineFromRow, rowFromBaseline, rowFromFingerprint, type StuckState } from './rows.ts';
+import {
+  baselineFromRow,
+  rowFromBaseline,
+  rowFromFingerprint,
+  type BaselineRow,
+  type StuckState,
+} from './rows.ts';
 import { prepareStatements, type Statements } from './statements.ts';
+import { continueLineage } from './lineage.ts';
 import { migrate, refuseForeign, schemaVersion, versionOf } from './schema.ts';
+import { assertSound, damageIn, registerSum, sealed, setAside, unsealed } from './soundness.ts';
 import { Uploads } from './uploads.ts';
 import { Usages } from './usages.ts';
 
@@ -134,6 +142,15 @@ export interface StuckChange {
   readonly sinceMs: number;
 }
 
+/** What was wrong with the journal at a start. */
+export interface Recovery {
+  readonly kind: 'damaged' | 'copy' | 'lost';
+  readonly atMs: number;
+  readonly why?: string;
+  /** Where the damaged file is. */
+  readonly kept?: string;
+}
+
 export interface RouteCounts {
   readonly pending: number;
   readonly claimed: number;
@@ -185,10 +202,7 @@ export class Journal {
     refuseNetworkFileSystem(stateDir);
     const lock = takeLock(stateDir);
     try {
-      const database = openDatabase(journalFile(stateDir), {});
-      configure(database);
-      migrate(database);
-      const journal = new Journal(database, lock);
+      const journal = Journal.#openOrRebuild(journalFile(stateDir), lock);
       // Claims do not survive their process; and whoever starts it may have mended what kept others from succeeding.
       journal.#sql.startAfresh.run(Date.now());
       journal.usages.forgetOld(dayOf(Date.now()));
@@ -200,6 +214,41 @@ export class Journal {
     }
   }
 
+  /** A damaged journal is set aside for an empty one, which owns nothing until files and objects were compared. */
+  static #openOrRebuild(file: string, lock: Database.Database): Journal {
+    try {
+      return Journal.#openSound(file, lock);
+    } catch (error) {
+      const why = damageIn(error);
+      if (why === undefined) throw error;
+      const atMs = Date.now();
+      const kept = setAside(file, atMs);
+      const journal = Journal.#openSound(file, lock);
+      journal.#recordRecovery({ kind: 'damaged', atMs, why, kept });
+      return journal;
+    }
+  }
+
+  static #openSound(file: string, lock: Database.Database): Journal {
+    const database = openDatabase(file, {});
+    try {
+      // Before anything is written: what is set aside should be as it was found.
+      assertSound(database);
+      configure(database);
+      migrate(database);
+      const journal = new Journal(database, lock);
+      const lineage = continueLineage(database, file);
+      if (lineage === 'copy' || lineage === 'lost') {
+        journal.#sql.distrust.run();
+        journal.#recordRecovery({ kind: lineage, atMs: Date.now() });
+      }
+      return journal;
+    } catch (error) {
+      database.close();
+      throw error;
+    }
+  }
+
   /**
    * Opens an existing journal to look into it, beside a daemon or without one.
    * @returns undefined when there is none yet
@@ -207,11 +256,19 @@ export class Journal {
   static openReadOnly(stateDir: string): Journal | undefined {
     const file = journalFile(stateDir);
     if (!fs.existsSync(file)) return undefined;
-    const database = openDatabase(file, { readonly: true, fileMustExist: true });
-    const version = versionOf(database);
-    if (version === schemaVersion) return new Journal(database, undefined);
-    database.close();
-    if (version === 0) return undefined;
+    try {
+      const database = openDatabase(file, { readonly: true, fileMustExist: true });
+      const version = versionOf(database);
+      if (version === schemaVersion) return new Journal(database, undefined);
+      database.close();
+      if (version === 0) return undefined;
+    } catch (error) {
+      const why = damageIn(error);
+      if (why === undefined) throw error;
+      throw new Error(`${file} is damaged: ${why}. The next start sets it aside and builds a new one.`, {
+        cause: error,
+      });
+    }
     throw new Error(`${file} was written by an older s3syncd: start this one once to bring it up to date.`);
   }
 
@@ -437,7 +494,31 @@ export class Journal {
   }
 
   finishListing(routeId: number, nowMs: number): void {
-    this.#sql.finishListing.run(nowMs, routeId);
+    this.transaction(() => {
+      const sql = this.#sql;
+      if (sql.isUnverified.get(routeId) === 1) {
+        // Files and objects meet anew; what is neither here nor as it was there is nobody's, and not to be deleted.
+        sql.lookAtUnconfirmed.run({ routeId, generation: sql.nextGeneration.get()!, nowMs });
+        sql.forgetUnconfirmed.run({ routeId });
+        sql.verified.run(routeId);
+      }
+      sql.finishListing.run(nowMs, routeId);
+    });
+  }
+
+  /** What was wrong with the journal at the last start where something was. */
+  get recovery(): Recovery | undefined {
+    const json = unsealed(this.#sql.fact.get('recovery') ?? '');
+    return json === undefined ? undefined : (JSON.parse(json) as Recovery);
+  }
+
+  /** Rows that were found damaged, and dropped, since the journal was begun. */
+  get unsoundRows(): number {
+    return this.#sql.unsoundCount.get() ?? 0;
+  }
+
+  #recordRecovery(recovery: Recovery): void {
+    this.#sql.recordFact.run('recovery', sealed(JSON.stringify(recovery)));
   }
 
   /** Empties a listing that was begun, or is used up. */
@@ -465,11 +546,12 @@ export class Journal {
   /** The store's capabilities as they were probed, and when. */
   capabilities(destinationId: number): { json: string; probedAtMs: number } | undefined {
     const row = this.#sql.capabilities.get(destinationId);
-    return row?.capabilities ? { json: row.capabilities, probedAtMs: row.probed_at ?? 0 } : undefined;
+    const json = unsealed(row?.capabilities ?? '');
+    return json === undefined ? undefined : { json, probedAtMs: row?.probed_at ?? 0 };
   }
 
   recordCapabilities(destinationId: number, json: string, nowMs: number): void {
-    this.#sql.recordCapabilities.run(json, nowMs, destinationId);
+    this.#sql.recordCapabilities.run(sealed(json), nowMs, destinationId);
   }
 
   recordScan(folderId: number, nowMs: number): void {
@@ -489,12 +571,12 @@ export class Journal {
   }
 
   recordTrouble(routeId: number, trouble: RouteTrouble | undefined): void {
-    this.#sql.recordTrouble.run(trouble ? JSON.stringify(trouble) : null, routeId);
+    this.#sql.recordTrouble.run(trouble ? sealed(JSON.stringify(trouble)) : null, routeId);
   }
 
   trouble(routeId: number): RouteTrouble | undefined {
-    const json = this.#sql.trouble.get(routeId);
-    return json ? (JSON.parse(json) as RouteTrouble) : undefined;
+    const json = unsealed(this.#sql.trouble.get(routeId) ?? '');
+    return json === undefined ? undefined : (JSON.parse(json) as RouteTrouble);
   }
 
   succeededAtMs(routeId: number): number | undefined {
@@ -556,7 +638,7 @@ export class Journal {
     const statement = order === 'oldest' ? this.#sql.claimOldest : this.#sql.claimNewest;
     return statement.all(routeId, nowMs, want).map((row) => {
       assert(typeof row.name === 'string', 'a name that is not UTF-8 is always blocked, never claimed');
-      const baseline = this.#sql.baseline.get(routeId, row.dir_id, row.name);
+      const baseline = this.#soundBaseline(routeId, row.dir_id, row.name);
       const filePath = joinPath(this.#sql.directoryPath.get(row.dir_id)!, row.name);
       return {
         changeId: row.change_id,
@@ -577,6 +659,15 @@ export class Journal {
         conflict: this.conflicts.find(row.change_id),
       };
     });
+  }
+
+  /** A row that is not as it was written is dropped: its path is compared with its object as if for the first time. */
+  #soundBaseline(routeId: number, directoryId: number, name: string): BaselineRow | undefined {
+    const row = this.#sql.baseline.get(routeId, directoryId, name);
+    if (row?.sound !== 0n) return row;
+    this.#sql.deleteBaseline.run(routeId, directoryId, name);
+    this.#sql.countUnsound.run();
+    return undefined;
   }
 
   #complete({ claim, end, isBack }: Completion, nowMs: number): void {
@@ -748,15 +839,11 @@ function openDatabase(file: string, options: Database.Options): Database.Databas
   const database = new Database(file, options);
   try {
     refuseForeign(database);
+    registerSum(database);
     return database;
   } catch (error) {
     database.close();
-    const { code } = error as { code?: string };
-    if (code !== 'SQLITE_NOTADB' && code !== 'SQLITE_CORRUPT') throw error;
-    throw new Error(
-      `${file} is damaged (${code}). Move it away to start with an empty journal: files and objects are then compared anew.`,
-      { cause: error },
-    );
+    throw error;
   }
 }
 

@@ -238,6 +238,13 @@ const steps: readonly string[] = [
   -- Those of an older version have no facts: they are looked at again.
   UPDATE change SET state = 'pending', ready_at = 0, attempts = 0 WHERE state = 'conflict';
   `,
+  `
+  -- Over the columns that count, so that a flipped bit is found (soundness.ts); 0 where none was computed.
+  ALTER TABLE baseline ADD COLUMN sum INTEGER NOT NULL DEFAULT 0;
+  -- 1 while the baselines come from a copy of the journal that is older than what was done since: they are believed only
+  -- as far as the next listing agrees.
+  ALTER TABLE route ADD COLUMN unverified INTEGER NOT NULL DEFAULT 0;
+  `,
 ];
 
 /** The schema version that this program writes. */

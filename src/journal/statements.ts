@@ -4,11 +4,21 @@ import type { Database } from 'better-sqlite3';
 import type { SettledOutcome } from '../core/action.ts';
 import type { HoldReason } from '../core/safety.ts';
 import { baselineColumns, type BaselineRow, type StuckState } from './rows.ts';
+import { isSound, sumOf } from './soundness.ts';
 
 export type Statements = ReturnType<typeof prepareStatements>;
 
 /** Outcomes by which an object that differs was left alone: another policy or comparison may do otherwise. */
 const inaction = ['skipped-existing', 'skipped-not-newer', 'remote-newer'] satisfies SettledOutcome[];
+
+/** Columns whose values are bound by other names. */
+const bound = { route_id: '@routeId', dir_id: '@directoryId', description_id: '@descriptionId' };
+
+/** Of which the listing does not say that the store holds it as it was written. */
+const unconfirmed = `route_id = @routeId AND NOT EXISTS
+  (SELECT 1 FROM listed JOIN directory ON directory.dir_id = baseline.dir_id
+   WHERE listed.route_id = @routeId AND listed.etag = baseline.etag AND listed.tail =
+     coalesce(baseline.tail, iif(directory.path = '', '', directory.path || '/') || baseline.name))`;
 
 export function prepareStatements(database: Database) {
   const integer = <P extends unknown[]>(sql: string) => database.prepare<P, number>(sql).pluck();
@@ -165,14 +175,14 @@ export function prepareStatements(database: Database) {
     ),
 
     baseline: database
-      .prepare<[number, number, string], BaselineRow>(
-        `SELECT ${baselineColumns} FROM baseline WHERE route_id = ? AND dir_id = ? AND name = ?`,
+      .prepare<[number, number, string], BaselineRow & { sound: bigint }>(
+        `SELECT ${baselineColumns}, ${isSound} AS sound FROM baseline WHERE route_id = ? AND dir_id = ? AND name = ?`,
       )
       .safeIntegers(),
     baselineByPath: database
       .prepare<[number, string, string], BaselineRow>(
         `SELECT ${baselineColumns} FROM route JOIN directory USING (folder_id) JOIN baseline USING (route_id, dir_id)
-         WHERE route_id = ? AND directory.path = ? AND name = ?`,
+         WHERE route_id = ? AND directory.path = ? AND name = ? AND ${isSound}`,
       )
       .safeIntegers(),
     occupant: database.prepare<
@@ -201,10 +211,10 @@ export function prepareStatements(database: Database) {
       `INSERT OR REPLACE INTO baseline
          (route_id, dir_id, name, outcome, owned, gone, size, mtime_ns, ctime_ns, ino, dev, mode, uid, gid,
           tail, description_id, described_at, etag, version_id, checksum_algorithm, checksum, part_size, transform,
-          settled_at)
+          settled_at, sum)
        VALUES (@routeId, @directoryId, @name, @outcome, @owned, @gone, @size, @mtime_ns, @ctime_ns, @ino, @dev, @mode,
                @uid, @gid, @tail, @descriptionId, @described_at, @etag, @version_id, @checksum_algorithm, @checksum,
-               @part_size, @transform, @nowMs)`,
+               @part_size, @transform, @nowMs, ${sumOf(bound, '@')})`,
     ),
     deleteBaseline: database.prepare<[number, number, string]>(
       'DELETE FROM baseline WHERE route_id = ? AND dir_id = ? AND name = ?',
@@ -237,6 +247,15 @@ export function prepareStatements(database: Database) {
     clearListed: database.prepare<[number]>('DELETE FROM listed WHERE route_id = ?'),
     listedAt: integer<[number]>('SELECT listed_at FROM route WHERE route_id = ?'),
     finishListing: database.prepare<[number, number]>('UPDATE route SET listed_at = ? WHERE route_id = ?'),
+    distrust: database.prepare('UPDATE route SET unverified = 1, listed_at = NULL'),
+    isUnverified: integer<[number]>('SELECT unverified FROM route WHERE route_id = ?'),
+    lookAtUnconfirmed: database.prepare<[{ routeId: number; generation: number; nowMs: number }]>(
+      `INSERT INTO change (route_id, dir_id, name, state, generation, ready_at, since_at)
+       SELECT route_id, dir_id, name, 'pending', @generation, @nowMs, @nowMs FROM baseline WHERE ${unconfirmed}
+       ON CONFLICT (route_id, dir_id, name) DO NOTHING`,
+    ),
+    forgetUnconfirmed: database.prepare<[{ routeId: number }]>(`DELETE FROM baseline WHERE ${unconfirmed}`),
+    verified: database.prepare<[number]>('UPDATE route SET unverified = 0 WHERE route_id = ?'),
 
     capabilities: database.prepare<[number], { capabilities: string | null; probed_at: number | null }>(
       'SELECT capabilities, probed_at FROM destination WHERE destination_id = ?',
@@ -256,6 +275,13 @@ export function prepareStatements(database: Database) {
     recordSuccess: database.prepare<[number, number]>('UPDATE route SET succeeded_at = ? WHERE route_id = ?'),
     succeededAt: integer<[number]>('SELECT succeeded_at FROM route WHERE route_id = ?'),
 
+    recordFact: database.prepare<[string, string]>('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)'),
+    fact: text<[string]>('SELECT value FROM meta WHERE key = ?'),
+    countUnsound: database.prepare(
+      `INSERT INTO meta (key, value) VALUES ('unsound_rows', 1)
+       ON CONFLICT (key) DO UPDATE SET value = value + 1`,
+    ),
+    unsoundCount: integer<[]>(`SELECT value FROM meta WHERE key = 'unsound_rows'`),
     heartbeat: database.prepare<[number]>(
       `INSERT INTO meta (key, value) VALUES ('heartbeat_at', ?)
        ON CONFLICT (key) DO UPDATE SET value = excluded.value`,

@@ -11,7 +11,7 @@ import { conflictMessages } from '../core/conflict.ts';
 import { isTemporary } from '../core/failure.ts';
 import { costOfRequests, priceList, pricedRegion } from '../core/prices.ts';
 import { dayOf, firstOfMonth, nearsEnd, requestsByOperation, type Usage } from '../core/usage.ts';
-import type { Journal, RouteRow, RouteTrouble } from '../journal/journal.ts';
+import type { Journal, Recovery, RouteRow, RouteTrouble } from '../journal/journal.ts';
 
 /** A path that is not in S3 as it is here. */
 interface ProblemPath {
@@ -87,6 +87,8 @@ export interface Status {
   readonly version: string;
   readonly since: string | undefined;
   readonly stateDir: string;
+  /** What was wrong with the journal, for a week after it was found. */
+  readonly journal: readonly string[];
   readonly folders: readonly FolderStatus[];
 }
 
@@ -103,6 +105,29 @@ export interface Live {
     number,
     { readonly inFlight: readonly string[]; readonly nextTryMs: number | undefined }
   >;
+}
+
+const recoveryShownMs = 7 * 86_400_000;
+
+function journalNotes(journal: Journal, nowMs: number): string[] {
+  const { recovery, unsoundRows } = journal;
+  const notes = recovery && nowMs - recovery.atMs < recoveryShownMs ? [recoveryText(recovery)] : [];
+  if (unsoundRows > 0)
+    notes.push(`${unsoundRows} of its rows were damaged; their files are compared with their objects anew`);
+  return notes;
+}
+
+/** For the log and for `status`. */
+export function recoveryText({ kind, atMs, why, kept }: Recovery): string {
+  const at = isoTime(atMs);
+  switch (kind) {
+    case 'damaged':
+      return `it was damaged (${why}) and is kept as ${kept}; since ${at} another one is built from files and objects`;
+    case 'copy':
+      return `since ${at} it is one from a backup, which is believed as far as a new listing agrees`;
+    case 'lost':
+      return `it was gone at ${at}, and is built anew from files and objects`;
+  }
 }
 
 /** How many paths of each kind are named; the counts are complete. */
@@ -126,6 +151,7 @@ export function readStatus(
     version,
     since: live && isoTime(live.sinceMs),
     stateDir: config.stateDir,
+    journal: journalNotes(journal, nowMs),
     folders: config.folders.map((folder) => {
       const rows = folder.to.map((route) => ({ route, row: journal.findRoute(routeOf(folder, route)) }));
       const folderId = rows.find(({ row }) => row)?.row?.folderId;

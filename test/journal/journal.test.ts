@@ -2,6 +2,7 @@ import Database from 'better-sqlite3';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { Journal, type Completion } from '../../src/journal/journal.ts';
 import { migrate } from '../../src/journal/schema.ts';
+import { registerSum } from '../../src/journal/soundness.ts';
 import { prepareStatements } from '../../src/journal/statements.ts';
 import { baseline, file, inConflict, noonMs } from '../helpers/given.ts';
 import { identity, testJournal } from '../helpers/journal.ts';
@@ -712,6 +713,7 @@ test.each(['occupant', 'forgetFormer'] as const)(
     const database = new Database(':memory:');
     onTestFinished(() => void database.close());
     migrate(database);
+    registerSum(database);
     const { source } = prepareStatements(database)[name];
     const values = { routeId: 1, tail: '', directory: '', name: '' };
     const steps = database.prepare<[object], { detail: string }>(`EXPLAIN QUERY PLAN ${source}`).all(values);

@@ -83,11 +83,6 @@ describe('a file that is no journal of ours is refused and left as it is', () =>
       },
       /newer s3syncd \(schema 1000, this one knows \d+\)/,
     ],
-    [
-      'a file that is no database',
-      (file) => fs.writeFileSync(file, 'x'.repeat(10_000)),
-      /journal\.db is damaged \(SQLITE_NOTADB\)\. Move it away/,
-    ],
   ];
 
   function write(file: string, sql: string): void {
