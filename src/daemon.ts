@@ -21,7 +21,7 @@ import { FolderDeletes } from './drain/deletes.ts';
 import { Drain } from './drain/drain.ts';
 import { Endpoint } from './drain/endpoint.ts';
 import { RequestBudget } from './drain/request-budget.ts';
-import type { Handled } from './drain/act.ts';
+import type { Handled } from './drain/handled.ts';
 import { driftPages, type Drift, type DriftedObject } from './drain/apply.ts';
 import { keyOfObject } from './drain/keys.ts';
 import { KeysInFlight } from './drain/keys-in-flight.ts';

@@ -1,7 +1,7 @@
 // What the log says of handled changes: each one while they are few, sums while they are many. journald drops what
 // comes faster than 10,000 lines in 30 s, and nobody reads that many.
 import type { Route } from '../drain/route.ts';
-import type { Handled } from '../drain/act.ts';
+import type { Handled } from '../drain/handled.ts';
 import type { Claim } from '../journal/journal.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Outcome } from '../core/action.ts';

@@ -1,28 +1,43 @@
 // Act: handles one claimed change from the first look to the way it ended. Never throws for what can be expected of
 // files and stores; what it throws is a bug.
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Action, BlockReason, ConflictReason, Outcome } from '../core/action.ts';
-import { agreed, type Baseline } from '../core/baseline.ts';
+import type { Action } from '../core/action.ts';
 import type { Facts } from '../core/decide.ts';
-import { Failure, unlessDenied } from '../core/failure.ts';
-import type { FileState, Local, Sighting } from '../core/file.ts';
-import { comparableChecksum, type Remote } from '../core/object.ts';
+import { unlessDenied } from '../core/failure.ts';
+import type { FileState, Local } from '../core/file.ts';
 import type { Origin } from '../core/origin.ts';
-import { backoffMs } from '../core/schedule.ts';
-import type { Claim, Completion, Journal } from '../journal/journal.ts';
+import type { Claim, Journal } from '../journal/journal.ts';
 import type { ByteBudget } from '../transfer/limits.ts';
-import { look } from '../transfer/open.ts';
-import { likelyPartSize, singlePutMax } from '../transfer/part-size.ts';
-import { endUpload } from '../transfer/begun.ts';
-import type { UploadMemory, UploadResult } from '../transfer/request.ts';
+import { singlePutMax } from '../transfer/part-size.ts';
+import type { UploadResult } from '../transfer/request.ts';
 import { upload } from '../transfer/upload.ts';
-import { applyRules, driftOf, recordedOf } from './apply.ts';
-import { copy, isCopy, type Copied, type CopyAction } from './copy.ts';
-import { deleteObject, type DeleteAction, type DeleteResult, type FolderDeletes } from './deletes.ts';
-import { conflictOf, keyBeside } from './conflicts.ts';
+import { applyRules, driftOf } from './apply.ts';
+import { keyBeside } from './conflicts.ts';
+import { copy, type CopyAction } from './copy.ts';
+import { deleteFile } from './delete-file.ts';
+import type { FolderDeletes } from './deletes.ts';
+import {
+  blocked,
+  blockMessage,
+  busy,
+  copied,
+  excluded,
+  failed,
+  finish,
+  inConflict,
+  interrupted,
+  lookAgain,
+  retry,
+  settledBaseline,
+  stuck,
+  uploaded,
+  wasAsked,
+  type Handled,
+} from './handled.ts';
 import { occupantOf, tailIn } from './keys.ts';
 import { firstLook, resolve, type Remembered, type Subject } from './look.ts';
 import type { Route } from './route.ts';
+import { uploadMemory, type ClaimUploads } from './upload-memory.ts';
 
 export interface Tools {
   readonly journal: Journal;
@@ -33,22 +48,6 @@ export interface Tools {
   readonly isNeeded: boolean;
   readonly signal: AbortSignal;
   readonly onBytes: (bytes: number) => void;
-}
-
-/** What came of a change. */
-export interface Handled {
-  readonly end: Completion['end'];
-  readonly outcome: Outcome;
-  /** A `Reason`, a `BlockReason`, or the code of what failed. */
-  readonly reason: string;
-  /** Uploaded with success. */
-  readonly bytes: number;
-  /** The store answered a request that this change needed. */
-  readonly answered?: boolean;
-  /** There is something at the path. */
-  readonly isBack?: boolean;
-  /** Concerns the route or its endpoint too. */
-  readonly failure?: Failure;
 }
 
 /** A file whose last write is younger than this may be written again within the same tick of the kernel's clock, unseen. */
@@ -95,8 +94,6 @@ function isExcluded(route: Route, path: string, local: Local): boolean {
   return local.kind === 'file' && route.selection.excludesNow(route.root.path, path);
 }
 
-const excluded: Handled = { end: { kind: 'settled' }, outcome: 'unchanged', reason: 'excluded', bytes: 0 };
-
 function remembered(claim: Claim, origin: Origin | undefined, journal: Journal): Remembered {
   const { routeId, path, baseline, noticed, tried, writeId, conflict } = claim;
   return {
@@ -141,6 +138,11 @@ function withTail(handled: Handled, path: string, tail: string): Handled {
   return { ...handled, end: { ...end, baseline: { ...end.baseline, tail } } };
 }
 
+interface ClaimTools extends Tools {
+  readonly uploads: ClaimUploads;
+}
+
+/** Decides and performs until there is an end; what an action finds out on its way is decided upon anew. */
 async function bringInLine(
   route: Route,
   claim: Claim,
@@ -152,148 +154,132 @@ async function bringInLine(
   for (let round = 1; round <= roundsMax; round++) {
     const resolved = await resolve(route, subject, facts);
     if (resolved.kind === 'changed') return lookAgain(route, claim, 'changed while it was read');
-    facts = resolved.facts;
-    if (isCopy(resolved.action)) {
-      const result = await copy(route, claim, subject, resolved.action, facts, tools.journal);
-      if (result.kind === 'written') return copied(route, resolved.action, result, facts);
-      if (result.kind === 'busy') return busy(claim);
-      facts = { ...facts, ...result.facts };
-      continue;
-    }
-    if (resolved.action.kind === 'delete') {
-      const deleted = await deleteFile(route, claim, subject, resolved.action, facts, tools);
-      if (!('kind' in deleted)) return deleted;
-      facts = { ...facts, remote: deleted };
-      continue;
-    }
-    if (resolved.action.kind !== 'upload') {
-      if (resolved.action.reason === 'own-lost-answer') await supplement(route, subject, facts);
-      if (resolved.action.kind === 'keep-both') return keepBoth(route, claim, subject, facts, tools);
-      const handled = finish(route, subject, resolved.action, facts);
-      return claim.apply ? await bringRulesToBear(route, claim, subject, facts, handled, tools) : handled;
-    }
-    if (route.emulates && !wasAsked(facts.remote)) {
-      facts = { ...facts, remote: await route.destination.head(subject.key), content: undefined };
-      continue;
-    }
-
-    const beganMs = Date.now();
-    const result = await send(route, claim, subject, resolved.action, tools);
-    switch (result.kind) {
-      case 'written':
-        tools.uploads.completed();
-        return uploaded(route, resolved.action, result, beganMs);
-      case 'changed':
-      case 'vanished':
-        return lookAgain(route, claim, 'changed while it was read');
-      case 'interrupted':
-        return {
-          end: { kind: 'released', readyAtMs: Date.now(), tried: false },
-          outcome: 'retry',
-          reason: 'stopped',
-          bytes: 0,
-        };
-      case 'too-large':
-        return blocked('too-large', facts.local);
-      case 'unfit':
-        return stuck('failed', result.reason, facts.local, result.message);
-      case 'cannot-enforce':
-        return blocked('store-cannot-enforce', facts.local);
-      case 'busy':
-        return busy(claim);
-      case 'uncertain':
-      case 'precondition-failed':
-      case 'missing': {
-        // New facts: look at the object, and decide again.
-        const mayDoWithout =
-          route.judgement.policy === 'skip-existing' && result.kind === 'precondition-failed';
-        const head = route.destination.head(subject.key);
-        const remote = mayDoWithout ? await unlessDenied(head) : await head;
-        // Without the right to look, S3's refusal says all that skip-existing needs to know.
-        if (!remote) return { ...finish(route, subject, existsUnseen, facts), answered: true };
-        facts = {
-          ...facts,
-          remote,
-          content: undefined,
-          // Whatever was refused now: a try before it, of ours or of the SDK, may have landed.
-          writeId: claim.writeId,
-        };
-      }
-    }
+    const performed = await perform(route, claim, subject, resolved.action, resolved.facts, tools);
+    if ('end' in performed) return performed;
+    facts = { ...resolved.facts, ...performed };
   }
   return retry(claim, 'PreconditionFailed', 'the object kept changing while it was looked at');
 }
 
-/** The file is gone, and its object is to follow. @returns the object where it is not what was decided about */
-async function deleteFile(
+async function perform(
   route: Route,
   claim: Claim,
   subject: Subject,
-  action: DeleteAction,
-  { local, remote }: Facts,
-  { deletes, journal, isNeeded }: ClaimTools,
-): Promise<Handled | Remote> {
-  if (subject.key === '') return blocked('key-too-long', local);
-  if (route.selection.excludesNow(route.root.path, subject.path)) return excluded;
-  if (occupantOf(route, subject.path, subject.key, journal) !== undefined) return keptFor('key-collision');
-  // A file that has another name by now is not gone: its object goes when it is in S3 under that.
-  if (isNeeded)
-    return retry(claim, 'rename-pending', 'its file was renamed and is not in S3 under its new name yet');
-  const heir = journal.origins.heir(claim.routeId, { path: subject.path, file: claim.baseline!.file });
-  if (heir === 'unsynced') return keptAsGone(claim.baseline!);
-  const result = await deleteObject(route, claim, subject, action, remote, deletes);
-  switch (result.kind) {
-    case 'removed':
-      return {
-        end: { kind: 'settled', baseline: null, isDelete: heir !== 'synced' },
-        outcome: action.outcome,
-        reason: action.reason,
-        bytes: 0,
-        answered: true,
-      };
-    case 'looked':
-      return result.remote;
-    case 'busy':
-      return retry(claim, 'ConditionalRequestConflict', 'another write to the key was under way');
-    case 'archive-key-too-long':
-      return blocked('archive-key-too-long', local);
-    case 'stopped':
-      return stopped(route, claim, result.verdict, deletes);
+  action: Exclude<Action, { kind: 'look' }>,
+  facts: Facts,
+  tools: ClaimTools,
+): Promise<Handled | Partial<Facts>> {
+  switch (action.kind) {
+    case 'upload':
+      return uploadFile(route, claim, subject, action, facts, tools);
+    case 'copy':
+    case 'describe':
+      return copyObject(route, claim, subject, action, facts, tools);
+    case 'delete':
+      return deleteFile(route, claim, subject, action, facts, tools);
+    case 'keep-both':
+      return keepBoth(route, claim, subject, facts, tools);
+    case 'settle':
+    case 'forget':
+    case 'drop':
+    case 'conflict':
+    case 'block': {
+      if (action.reason === 'own-lost-answer') await supplement(route, subject, facts);
+      const handled = finish(route, subject, action, facts);
+      return claim.apply ? bringRulesToBear(route, claim, subject, facts, handled, tools) : handled;
+    }
   }
 }
 
-/** The guards stopped a delete. */
-function stopped(
+async function uploadFile(
   route: Route,
   claim: Claim,
-  verdict: Extract<DeleteResult, { kind: 'stopped' }>['verdict'],
-  deletes: FolderDeletes,
-): Handled {
-  switch (verdict.kind) {
-    case 'wait': {
-      const end = { kind: 'absent', readyAtMs: verdict.untilMs } as const;
-      return { end, outcome: 'unchanged', reason: 'delete-grace', bytes: 0 };
-    }
-    case 'back':
-      return { ...lookAgain(route, claim, 'it came back'), isBack: true };
-    case 'hold': {
-      const { reason } = verdict;
-      const end = { kind: 'held', reason, message: deletes.hold(route, reason) } as const;
-      return { end, outcome: 'held', reason, bytes: 0 };
+  subject: Subject,
+  action: Extract<Action, { kind: 'upload' }>,
+  facts: Facts,
+  tools: ClaimTools,
+): Promise<Handled | Partial<Facts>> {
+  if (route.emulates && !wasAsked(facts.remote)) {
+    return { remote: await route.destination.head(subject.key), content: undefined };
+  }
+  const beganMs = Date.now();
+  const result = await send(route, claim, subject, action, tools);
+  switch (result.kind) {
+    case 'written':
+      tools.uploads.completed();
+      return uploaded(route, action, result, beganMs);
+    case 'changed':
+    case 'vanished':
+      return lookAgain(route, claim, 'changed while it was read');
+    case 'interrupted':
+      return interrupted();
+    case 'too-large':
+      return blocked('too-large', facts.local);
+    case 'unfit':
+      return stuck('failed', result.reason, facts.local, result.message);
+    case 'cannot-enforce':
+      return blocked('store-cannot-enforce', facts.local);
+    case 'busy':
+      return busy(claim);
+    case 'uncertain':
+    case 'precondition-failed':
+    case 'missing': {
+      const mayDoWithout =
+        route.judgement.policy === 'skip-existing' && result.kind === 'precondition-failed';
+      const head = route.destination.head(subject.key);
+      const remote = mayDoWithout ? await unlessDenied(head) : await head;
+      // Without the right to look, S3's refusal says all that skip-existing needs to know.
+      if (!remote) return { ...finish(route, subject, existsUnseen, facts), answered: true };
+      // Whatever was refused now: a try before it, of ours or of the SDK, may have landed.
+      return { remote, content: undefined, writeId: claim.writeId };
     }
   }
 }
 
-/** Under its new name the file did not get to S3, so the object of the old one may be all that there is of it. */
-function keptAsGone(baseline: Baseline): Handled {
-  const kept: Baseline = { ...baseline, outcome: 'kept-remote', gone: true };
-  const end = { kind: 'settled', baseline: agreed(baseline) ? kept : null } as const;
-  return { end, outcome: 'kept-remote', reason: 'renamed', bytes: 0 };
+const existsUnseen = { kind: 'settle', outcome: 'skipped-existing', reason: 'exists', owned: false } as const;
+
+function send(
+  route: Route,
+  { writeId }: Claim,
+  subject: Subject,
+  action: Extract<Action, { kind: 'upload' }>,
+  tools: ClaimTools,
+): Promise<UploadResult> {
+  return upload({
+    destination: route.destination,
+    root: route.root,
+    path: subject.path,
+    key: subject.key,
+    describe: (file) => route.describe(subject.path, file),
+    writeId,
+    precondition: route.emulates ? { kind: 'none' } : action.precondition,
+    checksum: route.checksum,
+    capabilities: route.capabilities,
+    memory: tools.uploads,
+    budget: tools.budget,
+    partBudget: tools.partBudget,
+    signal: tools.signal,
+    onBytes: tools.onBytes,
+  });
 }
 
-/** The object is not this path's alone. */
-function keptFor(reason: BlockReason): Handled {
-  return { end: { kind: 'settled', baseline: null }, outcome: 'kept-remote', reason, bytes: 0 };
+async function copyObject(
+  route: Route,
+  claim: Claim,
+  subject: Subject,
+  action: CopyAction,
+  facts: Facts,
+  { journal }: ClaimTools,
+): Promise<Handled | Partial<Facts>> {
+  const result = await copy(route, claim, subject, action, facts, journal);
+  switch (result.kind) {
+    case 'written':
+      return copied(route, action, result, facts);
+    case 'busy':
+      return busy(claim);
+    case 'not-copied':
+      return result.facts;
+  }
 }
 
 /** The file is as it was settled: whether the object is as the rules have it is the question now. */
@@ -357,318 +343,6 @@ async function supplement(route: Route, { path, key }: Subject, { local, remote 
   if (local.kind !== 'file' || local.file.size <= singlePutMax || remote?.kind !== 'object') return;
   const description = route.describe(path, local.file);
   await route.destination.supplement('parts', key, description, remote.object.versionId);
-}
-
-function send(
-  route: Route,
-  { writeId }: Claim,
-  subject: Subject,
-  action: Extract<Action, { kind: 'upload' }>,
-  tools: ClaimTools,
-): Promise<UploadResult> {
-  return upload({
-    destination: route.destination,
-    root: route.root,
-    path: subject.path,
-    key: subject.key,
-    describe: (file) => route.describe(subject.path, file),
-    writeId,
-    precondition: route.emulates ? { kind: 'none' } : action.precondition,
-    checksum: route.checksum,
-    capabilities: route.capabilities,
-    memory: tools.uploads,
-    budget: tools.budget,
-    partBudget: tools.partBudget,
-    signal: tools.signal,
-    onBytes: tools.onBytes,
-  });
-}
-
-interface ClaimTools extends Tools {
-  readonly uploads: ReturnType<typeof uploadMemory>;
-}
-
-function uploadMemory(journal: Journal, claim: Claim) {
-  const { routeId, path } = claim;
-  let uploadRow: number | undefined;
-  let completedRow: number | undefined;
-  const memory: UploadMemory = {
-    find() {
-      const record = journal.uploads.find(routeId, path);
-      uploadRow = record?.uploadRow;
-      return record;
-    },
-    begin(upload) {
-      const begun = { ...upload, uploadId: '' };
-      ({ uploadRow } = journal.uploads.begin(routeId, path, begun, Date.now()));
-    },
-    created(uploadId) {
-      if (uploadRow !== undefined) journal.uploads.created(uploadRow, uploadId);
-    },
-    recordParts(parts) {
-      if (uploadRow !== undefined) journal.uploads.recordParts(uploadRow, parts);
-    },
-    end() {
-      if (uploadRow !== undefined) journal.uploads.end(uploadRow);
-      uploadRow = undefined;
-    },
-  };
-  return {
-    ...memory,
-    /** The object was written; where it was in parts, the journal forgets the upload together with the change. */
-    completed() {
-      completedRow = uploadRow;
-    },
-    /** Ends an upload that was begun for what the file was before. */
-    async endLeft(destination: Route['destination']): Promise<void> {
-      const left = journal.uploads.find(routeId, path);
-      if (!left || left.uploadRow === completedRow) return;
-      await endUpload(destination, left);
-      journal.uploads.end(left.uploadRow);
-    },
-  };
-}
-
-function uploaded(
-  route: Route,
-  action: Extract<Action, { kind: 'upload' }>,
-  result: Extract<UploadResult, { kind: 'written' }>,
-  beganMs: number,
-): Handled {
-  const baseline: Baseline = {
-    outcome: action.outcome,
-    owned: true,
-    gone: false,
-    file: result.file,
-    etag: result.etag,
-    ...(result.versionId !== undefined && { versionId: result.versionId }),
-    ...(result.transform !== undefined && { transform: result.transform }),
-    recorded: recordedOf(route, result.description, beganMs),
-    checksum: result.checksum,
-  };
-  return {
-    end: { kind: 'settled', baseline },
-    outcome: action.outcome,
-    reason: action.reason,
-    bytes: result.file.size,
-    answered: true,
-  };
-}
-
-function copied(
-  route: Route,
-  action: CopyAction,
-  { file, etag, versionId, description }: Extract<Copied, { kind: 'written' }>,
-  { baseline, origin }: Facts,
-): Handled {
-  const isCopy = action.kind === 'copy';
-  const outcome = isCopy ? 'copied' : 'meta-updated';
-  const { transform, checksum } = (isCopy ? origin?.baseline : baseline) ?? {};
-  const settled: Baseline = {
-    outcome,
-    owned: isCopy || baseline?.owned === true,
-    gone: false,
-    file,
-    etag,
-    ...(versionId !== undefined && { versionId }),
-    ...(transform !== undefined && { transform }),
-    recorded: recordedOf(route, description, Date.now()),
-    ...(checksum && { checksum }),
-  };
-  const end = { kind: 'settled', baseline: settled } as const;
-  return { end, outcome, reason: action.reason, bytes: 0, answered: true };
-}
-
-const existsUnseen = { kind: 'settle', outcome: 'skipped-existing', reason: 'exists', owned: false } as const;
-
-/** Actions that take no request themselves. */
-type Requestless = Exclude<
-  Action,
-  { kind: 'upload' | 'delete' | 'copy' | 'describe' | 'look' | 'keep-both' }
->;
-
-function finish(route: Route, subject: Subject, action: Requestless, facts: Facts): Handled {
-  return { ...withoutRequest(route, subject, action, facts), answered: wasAsked(facts.remote) };
-}
-
-/** Only a HEAD tells that there is no object; a listing tells only what there is. */
-function wasAsked(remote: Remote | undefined): boolean {
-  return remote?.kind === 'object' ? remote.object.source === 'head' : remote !== undefined;
-}
-
-function withoutRequest(route: Route, { key }: Subject, action: Requestless, facts: Facts): Handled {
-  switch (action.kind) {
-    case 'settle':
-      return {
-        end: { kind: 'settled', baseline: settledBaseline(action, facts) },
-        outcome: action.outcome,
-        reason: action.reason,
-        bytes: 0,
-      };
-    case 'forget':
-      return {
-        end: { kind: 'settled', baseline: null },
-        outcome: action.outcome,
-        reason: action.reason,
-        bytes: 0,
-      };
-    case 'drop':
-      return { end: { kind: 'settled' }, outcome: action.outcome, reason: action.reason, bytes: 0 };
-    case 'conflict':
-      return inConflict(route, key, action.reason, facts);
-    case 'block':
-      return blocked(action.reason, facts.local);
-  }
-}
-
-/** A person has to decide. */
-function inConflict(route: Route, key: string, reason: ConflictReason, facts: Facts): Handled {
-  const conflict = conflictOf(route, key, reason, facts);
-  const end = { kind: 'conflict', conflict, seen: sightingOf(facts.local) } as const;
-  return { end, outcome: 'conflict', reason, bytes: 0 };
-}
-
-/** The baseline after a decision not to write: the file as it is, and the object as it is known. */
-function settledBaseline(action: Extract<Action, { kind: 'settle' }>, facts: Facts): Baseline {
-  const { baseline, remote, local, conflict } = facts;
-  const object = remote?.kind === 'object' ? remote.object : undefined;
-  const file = local.kind === 'file' ? local.file : baseline!.file;
-  const { etag, versionId } = object ?? conflict?.object ?? baseline ?? {};
-  const transform = object ? object.content?.transform : baseline?.transform;
-  const checksum = object ? comparableChecksum(object, likelyPartSize) : baseline?.checksum;
-  // The object's is the file's only where they were compared; that of a file that is gone stays what it was.
-  const isOfBoth = local.kind !== 'file' || facts.content === 'same';
-  return {
-    outcome: action.outcome,
-    owned: action.owned,
-    gone: local.kind !== 'file',
-    file,
-    ...(etag !== undefined && { etag }),
-    ...(versionId !== undefined && { versionId }),
-    // Of the object that somebody else put there the rules have said nothing.
-    ...(baseline?.recorded && etag === baseline.etag && { recorded: baseline.recorded }),
-    ...(checksum !== undefined && isOfBoth && { checksum }),
-    ...(transform !== undefined && { transform }),
-  };
-}
-
-const blockMessage: Readonly<Record<BlockReason, string>> = {
-  'name-not-utf8': 'its name is not valid UTF-8, which S3 keys must be: rename it',
-  'key-too-long': 'its key is longer than the 1,024 bytes that S3 allows: shorten the path or the prefix',
-  'key-collision':
-    "put {folder}/ into the prefix where it is of another folder, {path} or {name} into the rule's key, or rename it",
-  'key-not-portable': 'its key is not one that every S3 store takes: rename it',
-  unreadable: 'it cannot be read: give the service user read access, or exclude it',
-  'symlink-loop': 'the link leads back to a directory above it: remove the link, or exclude it',
-  'symlink-outside': 'the link leads out of the folder: remove the link, or exclude it',
-  fifo: 'it is a named pipe, which has no content to upload: exclude it',
-  socket: 'it is a socket, which has no content to upload: exclude it',
-  device: 'it is a device, which has no content to upload: exclude it',
-  'too-large': 'it is larger than an S3 object can be',
-  'too-large-to-archive':
-    'its object is larger than 5 GiB, which S3 does not copy in one piece: archive and delete it yourself',
-  'archive-key-too-long':
-    'the key it would be archived at is longer than the 1,024 bytes that S3 allows: shorten archive-prefix',
-  'store-cannot-enforce':
-    'the store ignores conditions on multipart uploads, so this policy cannot protect an object of more than 5 GiB',
-};
-
-function blocked(reason: BlockReason, local: Local | undefined): Handled {
-  return stuck('blocked', reason, local, blockMessage[reason]);
-}
-
-function stuck(
-  state: 'blocked' | 'failed',
-  code: string,
-  local: Local | undefined,
-  message: string,
-): Handled {
-  return {
-    end: { kind: 'stuck', state, code, message, seen: sightingOf(local) },
-    outcome: state,
-    reason: code,
-    bytes: 0,
-  };
-}
-
-function sightingOf(local: Local | undefined): Sighting {
-  switch (local?.kind) {
-    case 'file':
-      return local.file;
-    case 'other':
-      return local.fingerprint;
-    case 'absent':
-    case 'unselected':
-    case undefined:
-      return 'absent';
-  }
-}
-
-function busy(claim: Claim): Handled {
-  return retry(claim, 'ConditionalRequestConflict', 'another write to the key was under way');
-}
-
-function retry(claim: Claim, code: string, message: string, random = Math.random()): Handled {
-  const readyAtMs = Date.now() + backoffMs(claim.attempts + 1, random);
-  return { end: { kind: 'retry', readyAtMs, code, message }, outcome: 'retry', reason: code, bytes: 0 };
-}
-
-/** The file is being written: leave it alone for as long as it takes to settle. */
-function lookAgain(route: Route, claim: Claim, message: string): Handled {
-  const readyAtMs = Date.now() + Math.max(100, Math.min(route.folder.settleMs, 2_000) * (claim.attempts + 1));
-  return {
-    end: { kind: 'retry', readyAtMs, code: 'changed-while-read', message },
-    outcome: 'retry',
-    reason: 'changed-while-read',
-    bytes: 0,
-  };
-}
-
-function failed(route: Route, claim: Claim, error: unknown): Handled {
-  if (error instanceof Failure) return failedRequest(route, claim, error);
-  const { code, message } = error as NodeJS.ErrnoException;
-  switch (code) {
-    case 'EACCES':
-    case 'EPERM':
-      return blocked('unreadable', localOf(route, claim));
-    case undefined:
-      throw error;
-    default:
-      return retry(claim, code, message);
-  }
-}
-
-/** A file that cannot be opened can still be looked at: so that it is tried again when its mode changes. */
-function localOf(route: Route, claim: Claim): Local | undefined {
-  try {
-    return look(route.root, claim.path);
-  } catch {
-    return undefined;
-  }
-}
-
-function failedRequest(route: Route, claim: Claim, failure: Failure): Handled {
-  const { code, message } = failure;
-  switch (failure.class) {
-    case 'denied':
-    case 'permanent': {
-      const local = localOf(route, claim);
-      return { ...stuck('failed', code, local, message), failure };
-    }
-    case 'unreachable':
-    case 'refused':
-      return {
-        // The SDK may have tried before, and have been heard, when nobody was there the last time.
-        end: { kind: 'released', readyAtMs: Date.now(), tried: failure.mayHaveLanded },
-        outcome: 'retry',
-        reason: code,
-        bytes: 0,
-        failure,
-      };
-    case 'transient':
-    case 'throttled':
-      return { ...retry(claim, code, message), failure };
-  }
 }
 
 /**

@@ -8,7 +8,7 @@ import type { Outcome } from '../../src/core/action.ts';
 import type { Compare, DeleteMode, Policy, Preservable, PreserveChanges } from '../../src/core/policy.ts';
 import { compileRules, compileTails, customerKeys, makesKeys, type Rule } from '../../src/core/rules.ts';
 import { compileSelector, type Selector } from '../../src/core/selector.ts';
-import type { Handled } from '../../src/drain/act.ts';
+import type { Handled } from '../../src/drain/handled.ts';
 import { driftPages, type DriftPage } from '../../src/drain/apply.ts';
 import { KeysInFlight } from '../../src/drain/keys-in-flight.ts';
 import type { DeleteLimits } from '../../src/core/safety.ts';
