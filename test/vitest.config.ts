@@ -11,6 +11,9 @@ export default defineConfig({
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: ['test/system/**', 'test/soak/**'],
+          // A test that hangs is found; one that a busy machine keeps waiting is not one that fails.
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
         },
       },
       {
