@@ -16,8 +16,9 @@ export type Lineage = 'same' | 'copy' | 'new' | 'lost';
 export function continueLineage(database: Database, file: string): Lineage {
   const meta = database.prepare<[string], string>('SELECT value FROM meta WHERE key = ?').pluck();
   const put = database.prepare('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)');
-  const { dev, ino } = fs.statSync(file, { bigint: true });
-  const inode = `${dev}:${ino}`;
+  // Not its device: that has another number after many a restart. A number alone is soon given to another file.
+  const { ino, birthtimeNs } = fs.statSync(file, { bigint: true });
+  const inode = `${ino}, born ${birthtimeNs}`;
   const [start, startBefore, inodeBefore] = [meta.get('start'), meta.get('start_before'), meta.get('inode')];
   const witness = read(witnessOf(file));
   // Killed between the two writes below, the witness still names the start before.
@@ -47,8 +48,8 @@ function read(file: string): string | undefined {
 }
 
 function write(file: string, content: string): void {
-  // Not flushed: what a power cut leaves of it is the one before, or makes a listing necessary that would not have been.
+  // Flushed, or a power cut would leave an empty one, and the journal would be taken for a copy.
   const fresh = `${file}.new`;
-  fs.writeFileSync(fresh, content, { mode: 0o600 });
+  fs.writeFileSync(fresh, content, { mode: 0o600, flush: true });
   fs.renameSync(fresh, file);
 }
