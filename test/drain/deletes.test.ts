@@ -472,7 +472,7 @@ describe('archive', () => {
     drain.poke();
     await folder.bucket.arrival('CopyObject');
     folder.writeUnseen('a', 'a');
-    await until(() => folder.reports.at(-1)?.words === 'touched (times-only)');
+    await until(() => folder.reports.at(-1)?.words === 'adopted (same)');
     expect(folder.bucket.content('files/a')).toBe('a');
     expect(folder.bucket.count('DeleteObject')).toBe(0);
   });
