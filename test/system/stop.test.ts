@@ -16,7 +16,11 @@ describe('stopped', () => {
     const daemon = await home.start();
     await home.awaitEqual(3_200);
     expect(await daemon.stop()).toBeLessThan(2_000);
-    expect(fs.readdirSync(home.stateDir).toSorted()).toStrictEqual(['journal.db', 'lock.db']);
+    expect(fs.readdirSync(home.stateDir).toSorted()).toStrictEqual([
+      'journal.db',
+      'journal.db.start',
+      'lock.db',
+    ]);
     const ctrlC = await home.start();
     expect(await ctrlC.stop('SIGINT')).toBeLessThan(2_000);
     expect((await home.s3syncd('status')).stdout).toMatch(/not running; this is what its journal says/);

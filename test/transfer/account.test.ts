@@ -76,6 +76,8 @@ const operations: Record<string, (s3: S3Destination) => Promise<unknown>> = {
   encryptionOf: (s3) => s3.encryptionOf('b'),
   tagCount: (s3) => s3.tagCount('b'),
   putTags: (s3) => s3.putTags('b', { a: 'b' }, undefined),
+  putAcl: (s3) => s3.putAcl('b', undefined, undefined),
+  putLock: (s3) => s3.putLock('b', { legalHold: true }, Date.now(), undefined),
   supplement: (s3) => s3.supplement('parts', 'b', locked, undefined),
 };
 
