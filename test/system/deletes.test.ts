@@ -27,7 +27,7 @@ async function synced(
   });
   for (const name of names) home.write(name, `content of ${name}`);
   await home.once();
-  store.forget();
+  if (!noLocalServer) store.forget();
   return { store, home };
 }
 
