@@ -69,7 +69,8 @@ const verbs: readonly Verb[] = [
       'Without options: the policy for whom s3syncd runs as. A destination with a role-arn is only named in it; the policy of ' +
       'the role comes with --destination. For a bucket of another account --bucket-policy prints what its owner must allow; ' +
       'both policies are needed then. Statements called …Check are for `s3syncd check` alone and may be left out. A bucket ' +
-      'that encrypts with a KMS key by default needs kms:GenerateDataKey and kms:Decrypt on that key besides.',
+      'that encrypts with a KMS key by default needs kms:GenerateDataKey and kms:Decrypt on that key besides, and ' +
+      '`prune --remove` s3:DeleteObject where the config deletes nothing.',
     reports: false,
     options: [
       new Option('--destination <name>', 'only for this one'),

@@ -35,7 +35,8 @@ const stopMaxMs = 10_000;
 /** For `test.skipIf`: faults, legacy switches, the request log and the history are the local server's only. */
 export const noLocalServer = lacks(external, 'the local S3 server, with its faults, log and history');
 
-const leastPrivilege = process.env['S3SYNCD_TEST_LEAST_PRIVILEGE'] === '1';
+/** For `test.skipIf`: a person's own undertakings need more than the config asks for. */
+export const leastPrivilege = process.env['S3SYNCD_TEST_LEAST_PRIVILEGE'] === '1';
 
 /** For `test.skipIf`: to make devices, or to become somebody else. */
 export const noRoot = lacks(process.getuid?.() !== 0, 'root');
