@@ -1127,7 +1127,7 @@ describe('T2: a file is deleted, and its object', () => {
     ],
     ['never was', { local: 'absent' }, 'propagate', all(drop('vanished', 'never-synced'))],
     [
-      'goes where a directory took its place (T3 11)',
+      'goes where a directory took its place (T3.11)',
       { local: 'directory', baseline: own },
       'propagate',
       { ...all(goneIfSame), overwrite: gone },

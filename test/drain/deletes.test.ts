@@ -147,7 +147,7 @@ describe('a file that is gone', () => {
   });
 });
 
-describe('T3 9: a file that is deleted and created again within the grace', () => {
+describe('T3.9: a file that is deleted and created again within the grace', () => {
   test('is one change, and no DELETE is sent', async () => {
     const folder = await syncedFolder({ deleteGraceMs: 60_000 });
     const drain = folder.run();
@@ -181,7 +181,7 @@ describe('T3 9: a file that is deleted and created again within the grace', () =
   });
 });
 
-describe('T3 10: deletes are held, and none is sent,', () => {
+describe('T3.10: deletes are held, and none is sent,', () => {
   const held = (reason: string) => ({ a: `held (${reason})` });
 
   test('when the root is gone', async () => {

@@ -337,6 +337,40 @@ describe('T3.2: S3 answers that another write is under way', () => {
   });
 });
 
+describe('T3.2b: a large file under a condition, which S3 takes at Complete only', () => {
+  const large = Buffer.alloc(9 * MiB, 'x');
+
+  test.each([
+    ['skip-existing', 'skipped-existing (exists)'],
+    ['if-unchanged', 'conflict (foreign)'],
+  ] as const)('%s: the object is looked at before the body is sent: %s', async (policy, outcome) => {
+    const folder = await drainedFolder({ policy });
+    folder.write('first', '');
+    await folder.drained();
+    folder.bucket.put('files/a', 'theirs');
+    folder.bucket.server.clearRequests();
+    folder.write('a', large);
+    expect(await folder.drained()).toEqual({ a: outcome });
+    expect(folder.bucket.count('CreateMultipartUpload')).toBe(0);
+    expect(folder.bucket.content('files/a')).toBe('theirs');
+  });
+
+  test.each([
+    ['skip-existing', 'skipped-existing (exists)'],
+    ['if-unchanged', 'conflict (foreign)'],
+  ] as const)('%s: and again when its parts are put together: %s', async (policy, outcome) => {
+    const folder = await drainedFolder({ policy });
+    folder.write('first', '');
+    await folder.drained();
+    folder.write('a', large);
+    const part = folder.bucket.arrival('UploadPart').then(() => folder.bucket.put('files/a', 'theirs'));
+    expect(await folder.drained()).toEqual({ a: outcome });
+    await part;
+    expect(folder.bucket.content('files/a')).toBe('theirs');
+    expect(folder.bucket.count('AbortMultipartUpload')).toBe(1);
+  });
+});
+
 describe('T3.3: the object that we know was deleted', () => {
   test.each([
     ['if-unchanged', 'recreated (remote-deleted)'],
@@ -760,6 +794,21 @@ describe('T3.13: a store that ignores conditions, or refuses them', () => {
   });
 });
 
+describe('T3.14: somebody else writes the same bytes', () => {
+  test.each(['if-unchanged', 'newer-wins'] as const)(
+    '%s: the object is still the one we know',
+    async (policy) => {
+      const folder = await drainedFolder({ policy });
+      folder.write('a', 'one');
+      await folder.drained();
+      folder.bucket.put('files/a', 'one');
+      folder.write('a', 'changed');
+      expect(await folder.drained()).toEqual({ a: 'uploaded (size-differs)' });
+      expect(folder.bucket.content('files/a')).toBe('changed');
+    },
+  );
+});
+
 describe('T3.16: names that cannot be keys', () => {
   test('a key of more than 1,024 bytes is blocked, with the reason', async () => {
     const folder = await drainedFolder({ prefix: 'x'.repeat(1000) });
@@ -791,5 +840,38 @@ describe('T3.16: names that cannot be keys', () => {
     fs.chmodSync(folder.absolute('a'), 0o600);
     folder.observe('a');
     expect(await folder.drained()).toEqual({ a: 'uploaded (new)' });
+  });
+});
+
+describe('T3.17: the config changes', () => {
+  test('what was left alone by another policy is decided upon anew', async () => {
+    const folder = await drainedFolder({ policy: 'skip-existing' });
+    folder.bucket.put('files/a', 'theirs');
+    folder.write('a', 'mine');
+    expect(await folder.drained()).toEqual({ a: 'skipped-existing (exists)' });
+    folder.restart({ policy: 'overwrite' });
+    folder.observe('a');
+    expect(await folder.drained()).toEqual({ a: 'uploaded (new)' });
+    expect(folder.bucket.content('files/a')).toBe('mine');
+  });
+
+  test('what is in the bucket is not written again under another policy', async () => {
+    const folder = await drainedFolder({ policy: 'overwrite' });
+    folder.write('a', 'mine');
+    await folder.drained();
+    folder.restart({ policy: 'if-unchanged' });
+    folder.observe('a');
+    expect(await folder.drained()).toEqual({ a: 'unchanged (identical)' });
+    expect(folder.bucket.ourChanges('files/a')).toEqual(['write']);
+  });
+
+  test('another prefix is a new place: everything goes there, and what is at the old one stays', async () => {
+    const folder = await drainedFolder();
+    folder.write('a', 'mine');
+    await folder.drained();
+    folder.restart({ prefix: 'elsewhere/' });
+    folder.observe('a');
+    expect(await folder.drained()).toEqual({ a: 'uploaded (new)' });
+    expect(folder.bucket.keys).toEqual(['elsewhere/a', 'files/a']);
   });
 });

@@ -35,7 +35,7 @@ function sent(folder: DrainedFolder): number {
   return [...folder.route.destination.requests.values()].reduce((sum, count) => sum + count, 0);
 }
 
-describe('an endpoint where nobody answers', () => {
+describe('T3.15: an endpoint where nobody answers', () => {
   test('from the start: nothing is tried but the listing, the trouble is told once, and it ends by itself', async () => {
     const port = await closedPort();
     const bucket = await testBucket();
@@ -129,7 +129,7 @@ describe('an endpoint where nobody answers', () => {
   });
 });
 
-describe('a bucket that is not there', () => {
+describe('T3.15: a bucket that is not there', () => {
   test('pauses its route, with one alert, and no other one at the same endpoint', async () => {
     const bucket = await testBucket();
     const gone = new Bucket(bucket.server);
@@ -164,7 +164,7 @@ describe('a bucket that is not there', () => {
   });
 });
 
-describe('AccessDenied', () => {
+describe('T3.15: AccessDenied', () => {
   test('on one key fails that file, and pauses nothing', async () => {
     let denied = true;
     const authorise = (_action: string, _bucket: string, key: string) => !(denied && key === 'files/secret');
@@ -220,7 +220,7 @@ describe('AccessDenied below one directory', () => {
   });
 });
 
-describe('a store that says "slow down"', () => {
+describe('T3.15: a store that says "slow down"', () => {
   test('gets half of the requests at once, and every file in the end', async () => {
     const folder = await drainedFolder();
     folder.write('first', '');
