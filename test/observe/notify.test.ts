@@ -89,7 +89,8 @@ describe('through systemd-notify', () => {
   });
 
   test('what is said while one runs leaves together, the last value of each', async () => {
-    const { env, directory, calls } = fake('read line <gate');
+    // Who opens the gate while the writer for another one has not closed it reads nothing, and waits on.
+    const { env, directory, calls } = fake('until read line <gate; do :; done');
     execFileSync('mkfifo', [join(directory, 'gate')]);
     const notifier = openNotifier(env)!;
     notifier.send({ READY: '1' });
