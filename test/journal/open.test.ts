@@ -1,5 +1,5 @@
 // Opening the journal: who may, which file is one, and what is left when its process was killed.
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -10,6 +10,7 @@ import { Journal, JournalInUse, journalFile } from '../../src/journal/journal.ts
 import { migrate, schemaVersion } from '../../src/journal/schema.ts';
 import { TestJournal, identity } from '../helpers/journal.ts';
 import { temporaryDirectory } from '../helpers/temporary.ts';
+import { noCommand } from '../system/harness.ts';
 
 /** Opens the file itself, beside the journal. */
 function inspect<T>(stateDir: string, look: (database: Database.Database) => T): T {
@@ -32,7 +33,7 @@ describe('a state directory', () => {
     expect(fs.statSync(stateDir).mode & 0o777).toBe(0o700);
   });
 
-  test('has one journal, durable on every commit', () => {
+  test('has one journal, with a write-ahead log', () => {
     const stateDir = temporaryDirectory();
     openAndClose(stateDir);
     inspect(stateDir, (database) => {
@@ -153,6 +154,21 @@ describe('a second writer', () => {
   });
 });
 
+const writerScript = path.join(import.meta.dirname, 'writer.ts');
+
+test.skipIf(noCommand('strace'))('whatever is acknowledged was synced to the disk before', () => {
+  const trace = path.join(temporaryDirectory(), 'trace');
+  const watched = ['-e', 'trace=fsync,fdatasync,write', '-e', 'inject=write:signal=SIGKILL:when=200'];
+  const command = ['-f', '-qq', '-o', trace, ...watched, process.execPath, writerScript];
+  spawnSync('strace', [...command, temporaryDirectory(), '1'], { timeout: 60_000 });
+  const calls = [...fs.readFileSync(trace, 'utf8').matchAll(/(sync)\(|write\(1, "directory/g)].map(
+    ([, sync]) => sync ?? 'acknowledged',
+  );
+  const unsynced = calls.filter((call, index) => call === 'acknowledged' && calls[index - 1] !== 'sync');
+  expect(calls.filter((call) => call === 'acknowledged').length).toBeGreaterThan(50);
+  expect(unsynced).toEqual([]);
+});
+
 /** Another process that works with the journal as a daemon does, without end. */
 class Writer {
   /** The size that each path was last observed with, for good. */
@@ -161,9 +177,8 @@ class Writer {
   readonly #lines: AsyncIterator<string>;
 
   constructor(stateDir: string, observed = new Map<string, number>()) {
-    const script = path.join(import.meta.dirname, 'writer.ts');
     const first = Math.max(0, ...observed.values()) + 1;
-    this.#child = spawn(process.execPath, [script, stateDir, String(first)], {
+    this.#child = spawn(process.execPath, [writerScript, stateDir, String(first)], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     this.#lines = createInterface(this.#child.stdout!)[Symbol.asyncIterator]();
