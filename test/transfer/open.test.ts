@@ -119,6 +119,16 @@ describe('what is no regular file', () => {
     expect(look(root, name)).toMatchObject(local);
   });
 
+  // A loop of links, or a name longer than the system takes: root, who may look everywhere, gets these errors too.
+  test.each([
+    ['ELOOP', 'loop/file'],
+    ['ENAMETOOLONG', 'x'.repeat(256)],
+  ])('%s is an error, and not nothing', (code, name) => {
+    const { root, absolute } = folder();
+    fs.symlinkSync('loop', absolute('loop'));
+    expect(() => look(root, name)).toThrow(code);
+  });
+
   test('a device is not opened', () => {
     const root = { path: '/dev', symlinks: 'skip' as const };
     expect(openFile(root, 'null')).toBeUndefined();

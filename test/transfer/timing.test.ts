@@ -31,7 +31,8 @@ const silences: Readonly<Record<string, Fault>> = {
   'stops reading in the middle of the body': { kind: 'stall', afterBytes: 2 * MiB },
   'does it and never answers': { kind: 'commit-then-stall' },
   'answers up to the middle': { kind: 'stall-answer', afterBytes: 0 },
-  'answers a byte a second': { kind: 'slow-answer', bytesPerSecond: 1 },
+  // Never silent for long, and with the headers of its answer not done for half a minute.
+  'trickles its answer': { kind: 'slow-answer', bytesPerSecond: 20 },
 };
 
 const upload = { key: 'big', uploadId: 'none' };
