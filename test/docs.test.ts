@@ -106,6 +106,13 @@ describe.each(pages)('%s', (page) => {
   });
 });
 
+test.each(['docs/architecture.md', 'docs/faults.md'])('%s names only tests that there are', (page) => {
+  const named = [...read(page).matchAll(/`(test\/[\w./-]+)` "([^"]+)"/g)];
+  expect(named.length).toBeGreaterThan(20);
+  const missing = named.filter(([, file, title]) => !read(file!).includes(title!));
+  expect(missing.map(([whole]) => whole)).toEqual([]);
+});
+
 test('docs/architecture.md stays a page that can be read at once', () => {
   expect(read('docs/architecture.md').split('\n').length).toBeLessThanOrEqual(200);
 });
