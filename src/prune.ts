@@ -75,6 +75,8 @@ export async function prune(
 
 interface Stranger {
   readonly object: ListedKey;
+  /** Of the file that it is, was or would be the object of. */
+  readonly path: string;
   readonly reason: PrunedObject['reason'];
 }
 
@@ -118,26 +120,31 @@ async function strangers(route: Route, journal: Journal): Promise<Stranger[]> {
   const found: Stranger[] = [];
   for await (const page of route.destination.list(route.prefix, AbortSignal.timeout(3_600_000))) {
     for (const object of page) {
-      const reason = strangeness(route, journal, object.key);
-      if (reason) found.push({ object, reason });
+      const stranger = strangerAt(route, journal, object);
+      if (stranger) found.push(stranger);
     }
   }
   return found;
 }
 
-function strangeness(route: Route, journal: Journal, key: string): PrunedObject['reason'] | undefined {
-  const path = tailIn(route, key);
+/** Undefined where the object is some file's, or was. */
+function strangerAt(route: Route, journal: Journal, object: ListedKey): Stranger | undefined {
+  const { key } = object;
+  const tail = tailIn(route, key);
   // No file has such a key ("dir/" markers of consoles), or it is our own.
-  if (path === '' || keyFor(route.prefix, path).kind === 'blocked' || path === scratchName) return undefined;
+  if (tail === '' || keyFor(route.prefix, tail).kind === 'blocked' || tail === scratchName) return undefined;
   for (const other of route.sharing) {
     if (other.routeId === route.routeId || !key.startsWith(other.prefix)) continue;
     const isInside = other.prefix.length > route.prefix.length;
-    if (isInside || journal.deletes.isTracked(other.routeId, key.slice(other.prefix.length)))
+    if (isInside || journal.deletes.ownerOf(other.routeId, tailIn(other, key)) !== undefined)
       return undefined;
   }
-  if (route.selection.excludesNow(route.root.path, path)) return 'excluded';
-  if (journal.deletes.isTracked(route.routeId, path)) return undefined;
-  return look(route.root, path).kind === 'absent' ? 'untracked' : undefined;
+  // The key of a template is no path: what is excluded is a file, not what its object is called.
+  const owner = journal.deletes.ownerOf(route.routeId, tail);
+  const path = owner ?? tail;
+  if (route.selection.excludesNow(route.root.path, path)) return { object, path, reason: 'excluded' };
+  if (owner !== undefined || look(route.root, path).kind !== 'absent') return undefined;
+  return { object, path, reason: 'untracked' };
 }
 
 async function removed(
@@ -148,7 +155,7 @@ async function removed(
 ): Promise<PrunedObject> {
   const { key, etag } = stranger.object;
   // Once it is included again the file is new: it must not pass for one that is in S3.
-  if (stranger.reason === 'excluded') journal.deletes.forget(route.routeId, tailIn(route, key));
+  if (stranger.reason === 'excluded') journal.deletes.forget(route.routeId, stranger.path);
   try {
     if (route.capabilities?.deleteIfMatch !== true) {
       const remote = await route.destination.head(key);

@@ -93,10 +93,11 @@ export class Deletes {
     return this.#sql.isOrigin.get({ ...place, ...inode }) === 1;
   }
 
-  /** True when the route has, or kept, the object whose key ends so. */
-  isTracked(routeId: number, tail: string): boolean {
+  /** The path of the file whose object, which the route has or kept, has the key that ends so. */
+  ownerOf(routeId: number, tail: string): string | undefined {
     const place = { routeId, directory: directoryOf(tail), name: nameOf(tail) };
-    return this.#sql.isTracked.get({ ...place, tail }) === 1;
+    const owner = this.#sql.ownerOf.get({ ...place, tail });
+    return owner && joinPath(owner.path, owner.name);
   }
 
   /** Nothing is known of a path any more. */
@@ -222,10 +223,12 @@ function prepare(database: Database) {
          WHERE route_id = @routeId AND ino = @ino AND dev = @dev AND gone = 0 AND state IN ('pending', 'claimed')
            AND NOT (name = @name AND dir_id IN (${directoryAt})))`,
     ),
-    isTracked: integer<[Place & { tail: string }]>(
-      `SELECT EXISTS (SELECT 1 FROM baseline WHERE route_id = @routeId AND tail = @tail)
-           OR EXISTS (SELECT 1 FROM baseline WHERE route_id = @routeId AND tail IS NULL AND name = @name
-                        AND dir_id IN (${directoryAt}))`,
+    ownerOf: database.prepare<[Place & { tail: string }], { path: string; name: string }>(
+      `SELECT path, name FROM baseline INDEXED BY baseline_by_tail JOIN directory USING (dir_id)
+       WHERE route_id = @routeId AND tail = @tail
+       UNION ALL
+       SELECT path, name FROM baseline JOIN directory USING (dir_id)
+       WHERE route_id = @routeId AND tail IS NULL AND name = @name AND dir_id IN (${directoryAt})`,
     ),
     forget: database.prepare<[Place]>(
       `DELETE FROM baseline WHERE route_id = @routeId AND name = @name AND dir_id IN (${directoryAt})`,

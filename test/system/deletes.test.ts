@@ -6,7 +6,7 @@ import path from 'node:path';
 import { DeleteObjectCommand } from '@aws-sdk/client-s3';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { LegacySwitch } from '../s3-server/legacy.ts';
-import { leastPrivilege, noLocalServer, noRoot, startStore, until, workspace } from './harness.ts';
+import { noLocalServer, noRoot, startStore, until, workspace } from './harness.ts';
 import type { ConfigParts, Store, Workspace } from './harness.ts';
 
 type Policy = 'overwrite' | 'skip-existing' | 'if-unchanged' | 'newer-wins';
@@ -382,50 +382,6 @@ describe.skipIf(noLocalServer)('held deletes', () => {
     const { code, stderr } = await home.s3syncd('deletes approve', '0', 'nowhere');
     expect([code, stderr]).toEqual([1, expect.stringMatching(/^nowhere: no delete is held there/m)]);
     expect((await home.s3syncd('deletes list', '--json')).json.deletes).toHaveLength(12);
-  });
-});
-
-describe('prune', () => {
-  // `delete: keep` asks for no right to delete; `iam-policy --help` says that `prune --remove` needs it besides.
-  test.skipIf(leastPrivilege)(
-    'lists what belongs to no file, and removes exactly that when asked to',
-    async () => {
-      const { store, home } = await synced(['a', 'kept', 'x.tmp'], { folder: { delete: 'keep' } });
-      fs.rmSync(home.path('kept'));
-      await store.put('docs/stranger', 'nobody knows');
-      await store.put('elsewhere', 'not below the prefix');
-      home.configure({ destination: { prefix: 'docs/' }, folder: { exclude: ['*.tmp'] } });
-      await home.once();
-
-      const listed = await home.s3syncd('prune', '--json');
-      expect(listed.code).toBe(0);
-      expect(listed.json.objects).toMatchObject([
-        { key: 'docs/stranger', reason: 'untracked', outcome: 'listed' },
-        { key: 'docs/x.tmp', reason: 'excluded', outcome: 'listed' },
-      ]);
-      expect(await store.keys()).toHaveLength(5);
-      const removed = await home.s3syncd('prune', '--remove');
-      expect([removed.code, removed.stdout]).toEqual([
-        0,
-        expect.stringMatching(/removed +docs\/stranger.*2 objects/s),
-      ]);
-      expect(await store.keys()).toEqual(['docs/a', 'docs/kept', 'elsewhere']);
-      // Included again, the file is new.
-      home.configure({ destination: { prefix: 'docs/' } });
-      await home.once();
-      expect(await store.keys()).toContain('docs/x.tmp');
-    },
-  );
-
-  test('says nothing of a folder that is in doubt', async () => {
-    const { store, home } = await synced(['a', 'b']);
-    await store.put('docs/stranger', 'nobody knows');
-    fs.renameSync(home.folder, `${home.folder}.old`);
-    fs.mkdirSync(home.folder);
-    home.write('other', 'other');
-    const { code, stderr } = await home.s3syncd('prune', '--remove');
-    expect([code, stderr]).toEqual([1, expect.stringMatching(/its root is in doubt \(root-replaced\)/)]);
-    expect(await store.keys()).toHaveLength(3);
   });
 });
 
