@@ -1,12 +1,12 @@
 // Conflicts across the folders of a config: what is open, and what a person decided. For the daemon, and for verbs that
 // find none.
-import { isAbsolute, relative, sep } from 'node:path';
 import { routeIdentity, type Config, type FolderConfig } from './config/config.ts';
 import type { ConflictReason } from './core/action.ts';
 import type { Resolution } from './core/conflict.ts';
 import type { Policy } from './core/policy.ts';
 import type { ListedConflict } from './journal/conflicts.ts';
 import type { Journal } from './journal/journal.ts';
+import { pathIn, unknownFolder } from './naming.ts';
 
 /** An open conflict as it is told to people and programs. */
 export interface ConflictReport {
@@ -55,10 +55,8 @@ export function openConflicts(config: Config, journal: Journal, folder?: string)
  */
 export function decideConflicts(config: Config, journal: Journal, wanted: Decision, nowMs: number): Decided {
   const { folder, paths, resolution } = wanted;
-  if (folder !== undefined && !config.folders.some(({ name }) => name === folder)) {
-    const known = config.folders.map(({ name }) => name).join(', ');
-    return { decided: [], problems: [`there is no folder "${folder}"; known are ${known}`] };
-  }
+  const unknown = unknownFolder(config, folder);
+  if (unknown !== undefined) return { decided: [], problems: [unknown] };
   const open = found(config, journal, folder);
   const chosen = paths === undefined ? open : open.filter((each) => paths.some((path) => names(path, each)));
   const problems = (paths ?? []).flatMap((path) => problemWith(path, chosen));
@@ -90,10 +88,8 @@ function found(config: Config, journal: Journal, folderName?: string): Found[] {
     );
 }
 
-/** As `conflicts` lists it, or as a shell completes it. */
 function names(path: string, { folder, report }: Found): boolean {
-  const within = isAbsolute(path) ? relative(folder.path, path).split(sep).join('/') : path;
-  return within.replace(/^\.\//, '') === report.path;
+  return pathIn(folder, path) === report.path;
 }
 
 function problemWith(path: string, chosen: readonly Found[]): string[] {

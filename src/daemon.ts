@@ -26,6 +26,7 @@ import { driftPages, type Drift, type DriftedObject } from './drain/apply.ts';
 import { keyOfObject } from './drain/keys.ts';
 import { KeysInFlight } from './drain/keys-in-flight.ts';
 import type { Route } from './drain/route.ts';
+import { retry, type Retried, type Retry } from './failures.ts';
 import { journalFile, Journal, type Claim } from './journal/journal.ts';
 import type { Logger } from './observe/log.ts';
 import { readStatus, recoveryText, statusLine, type Status } from './observe/status.ts';
@@ -192,12 +193,13 @@ export class Daemon {
     return decided;
   }
 
-  /** Tries what failed or is blocked again, and looks whether conflicts are some still. @returns how many files */
-  retry(): number {
-    const nowMs = Date.now();
-    const looked = this.drains.map(({ route }) => this.journal.conflicts.lookAgain(route.routeId, nowMs));
-    const retried = this.#retry(this.drains) + looked.reduce((total, count) => total + count, 0);
-    for (const drain of this.drains) drain.retryNow();
+  /** Tries again what failed, is blocked or waits for its next try, and looks whether conflicts are some still. */
+  retry(wanted: Retry): Retried {
+    const retried = retry(this.config, this.journal, wanted, Date.now());
+    if (retried.problems.length > 0) return retried;
+    for (const drain of this.drains) {
+      if (wanted.folder === undefined || drain.route.folder.name === wanted.folder) drain.retryNow();
+    }
     return retried;
   }
 
@@ -328,7 +330,10 @@ export class Daemon {
   #scanned(message: Message<'scanned'>): void {
     const folder = this.#folder(message.folderId);
     // What failed for good may have been mended in the store: as often as a rescan, for one request each.
-    if (folder.scanned) this.#retry(this.#drainsOf(message.folderId));
+    if (folder.scanned) {
+      const nowMs = Date.now();
+      for (const { route } of this.#drainsOf(message.folderId)) this.journal.retry(route.routeId, nowMs);
+    }
     folder.scanned = true;
     folder.deletes.scanned(message);
     this.journal.recordScan(message.folderId, Date.now());
@@ -381,13 +386,6 @@ export class Daemon {
   #crashed(error: Error): void {
     this.#options.log.error({ err: error }, 'the watch thread ended; stopping');
     throw error;
-  }
-
-  #retry(drains: readonly Drain[]): number {
-    const nowMs = Date.now();
-    const retried = drains.map((drain) => this.journal.retry(drain.route.routeId, nowMs));
-    for (const drain of drains) drain.poke();
-    return retried.reduce((total, count) => total + count, 0);
   }
 
   #folder(folderId: number): FolderState {

@@ -1,10 +1,10 @@
 // Held deletes across the folders of a config: what is open, and what a person decided. For the daemon, and for verbs that
 // find none.
-import { isAbsolute, relative, sep } from 'node:path';
 import { routeIdentity, routePrefix, type Config, type FolderConfig } from './config/config.ts';
 import type { HoldReason } from './core/safety.ts';
 import type { HeldDelete } from './journal/deletes.ts';
 import type { Journal } from './journal/journal.ts';
+import { covers, unknownFolder } from './naming.ts';
 import { lookAtRoot } from './watch/root.ts';
 
 /** A held delete as it is told to people and programs. */
@@ -107,11 +107,8 @@ function found(config: Config, journal: Journal, folderName: string | undefined)
     );
 }
 
-/** As `deletes list` shows it, or as a shell completes it; a directory names all below it. */
 function names(path: string, { folder, report }: Found): boolean {
-  const within = isAbsolute(path) ? relative(folder.path, path).split(sep).join('/') : path;
-  const plain = within.replace(/^\.\//, '').replace(/\/$/, '');
-  return report.path === plain || report.path.startsWith(`${plain}/`);
+  return covers(folder, path, report.path);
 }
 
 function problemsWith(
@@ -120,10 +117,8 @@ function problemsWith(
   paths: readonly string[],
   held: readonly Found[],
 ): string[] {
-  if (folder !== undefined && !config.folders.some(({ name }) => name === folder)) {
-    const known = config.folders.map(({ name }) => name).join(', ');
-    return [`there is no folder "${folder}"; known are ${known}`];
-  }
+  const unknown = unknownFolder(config, folder);
+  if (unknown !== undefined) return [unknown];
   return paths
     .filter((path) => !held.some((each) => names(path, each)))
     .map((path) => `${path}: no delete is held there; \`s3syncd deletes list\` shows them`);

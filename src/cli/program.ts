@@ -22,6 +22,8 @@ const folderOption = () => new Option('--folder <name>', 'only of this folder');
 
 const deletePaths = ['[path...]', 'files, or directories, as `deletes list` names them'] as const;
 
+const failurePaths = ['[path...]', 'files, or directories, as `failures` names them'] as const;
+
 async function answerHeld(answer: 'approve' | 'discard'): Promise<Run> {
   const { run } = await import('./deletes-answer.ts');
   return { run: (options, paths) => run(answer, options, paths) };
@@ -101,10 +103,27 @@ const verbs: readonly Verb[] = [
     load: () => import('./apply.ts'),
   },
   {
+    name: 'failures',
+    summary: 'every file that is not in S3 for a reason of its own, and what to do about it',
+    help:
+      'What failed, is blocked, is being retried, in conflict or held, with the reason, since when, how often it was tried and when ' +
+      'next. With paths only those; a directory stands for all below it. Works with and without a daemon. Exits with 1 when ' +
+      'something failed or is blocked, 5 when something waits for your decision, 75 when all will be tried again by itself.',
+    reports: true,
+    argument: failurePaths,
+    options: [folderOption()],
+    load: () => import('./failures.ts'),
+  },
+  {
     name: 'retry',
     summary: 'try failed and blocked files again, now',
-    help: 'Needs a running daemon; without one, the next start or `once` tries them anyway.',
+    help:
+      'All of them, or the paths that are named; a directory stands for all below it. Also ends the waiting between two tries, ' +
+      'has conflicts looked at again, and destinations that are in trouble. Held deletes wait for `deletes approve`. Needs a ' +
+      'running daemon; without one, the next start or `once` tries everything anyway.',
     reports: true,
+    argument: failurePaths,
+    options: [folderOption()],
     load: () => import('./retry.ts'),
   },
   {

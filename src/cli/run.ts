@@ -2,6 +2,7 @@
 import type { Answer } from '../deletes.ts';
 import type { Decision } from '../conflicts.ts';
 import { Daemon } from '../daemon.ts';
+import type { Retry } from '../failures.ts';
 import { startControlServer } from '../control/server.ts';
 import { JournalInUse } from '../journal/journal.ts';
 import { openLog } from '../observe/log.ts';
@@ -43,7 +44,7 @@ export async function run(options: VerbOptions): Promise<ExitCode> {
   const control = await startControlServer(config.stateDir, {
     'GET /status': () => daemon.status(),
     'POST /apply': (body) => daemon.apply(body as readonly string[]),
-    'POST /retry': () => ({ retried: daemon.retry() }),
+    'POST /retry': (body) => daemon.retry(body as Retry),
     'POST /deletes': (body) => daemon.answerDeletes(body as Answer),
     'POST /conflicts': (body) => daemon.decideConflicts(body as Decision),
   });

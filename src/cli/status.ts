@@ -130,7 +130,7 @@ function problemLines(route: RouteStatus): string[] {
     lines.push('  s3syncd conflicts shows both sides of a conflict, and resolves it\n');
   const all = route.failed + route.blocked + route.conflicts + route.held + route.retrying;
   const unnamed = all - route.problems.length;
-  if (unnamed > 0) lines.push(`  … and ${plural(unnamed, 'more file')}\n`);
+  if (unnamed > 0) lines.push(`  … and ${plural(unnamed, 'more file')}; s3syncd failures lists them all\n`);
   return lines;
 }
 

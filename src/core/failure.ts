@@ -16,6 +16,13 @@ export function isTemporary(failureClass: FailureClass): boolean {
   return failureClass === 'transient' || failureClass === 'throttled' || failureClass === 'unreachable';
 }
 
+/**
+ * How a path is not in S3 for a reason of its own: `retrying` will be tried again by itself, ever less often; the rest waits
+ * for its file to change, for something to be mended, or for a person's word.
+ */
+const failureStates = ['failed', 'blocked', 'retrying', 'conflict', 'held'] as const;
+export type FailureState = (typeof failureStates)[number];
+
 /** Undefined where the credentials lack the right to ask, and the answer can be done without. */
 export async function unlessDenied<T>(answer: Promise<T>): Promise<T | undefined> {
   try {

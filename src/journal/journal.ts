@@ -15,13 +15,14 @@ import type { Conflict, OpenConflict } from '../core/conflict.ts';
 import type { Sighting } from '../core/file.ts';
 import type { FailureClass } from '../core/failure.ts';
 import type { HoldReason } from '../core/safety.ts';
-import { bytesName, directoryOf, joinPath, nameOf } from '../core/key.ts';
+import { directoryOf, joinPath, nameOf } from '../core/key.ts';
 import type { Observation, Obstacle } from '../core/observation.ts';
 import { readyAtMs } from '../core/schedule.ts';
 import { dayOf, type Usage } from '../core/usage.ts';
 import { Deletes } from './deletes.ts';
 import { Origins } from './origins.ts';
 import { Conflicts } from './conflicts.ts';
+import { Failures } from './failures.ts';
 import {
   baselineFromRow,
   rowFromBaseline,
@@ -133,15 +134,6 @@ const baselinesPerPage = 1_000;
 /** A table of so many is a few megabytes, and looking at a million baselines for the ones in use takes a second. */
 const descriptionsMany = 10_000;
 
-export interface StuckChange {
-  readonly routeId: number;
-  readonly path: string;
-  readonly state: StuckState;
-  readonly code: string;
-  readonly message: string;
-  readonly sinceMs: number;
-}
-
 /** What was wrong with the journal at a start. */
 export interface Recovery {
   readonly kind: 'damaged' | 'copy' | 'lost';
@@ -176,6 +168,7 @@ export class Journal {
   readonly deletes: Deletes;
   readonly origins: Origins;
   readonly conflicts: Conflicts;
+  readonly failures: Failures;
   readonly #database: Database.Database;
   readonly #lock: Database.Database | undefined;
   readonly #sql: Statements;
@@ -191,6 +184,7 @@ export class Journal {
     this.deletes = new Deletes(database);
     this.origins = new Origins(database);
     this.conflicts = new Conflicts(database);
+    this.failures = new Failures(database);
   }
 
   /**
@@ -608,30 +602,6 @@ export class Journal {
       baselines: sql.baselineCount.get(routeId)!,
       oldestPendingMs: pending.oldest ?? undefined,
     };
-  }
-
-  /** Changes that wait for something other than time, oldest first; conflicts are listed by themselves. */
-  stuck(routeId: number, limit: number): StuckChange[] {
-    return this.#sql.stuckChanges.all(routeId, limit).map((row) => ({
-      routeId,
-      path: joinPath(row.path, typeof row.name === 'string' ? row.name : bytesName(row.name)),
-      state: row.state,
-      code: row.code ?? '',
-      message: row.message ?? '',
-      sinceMs: row.since_at,
-    }));
-  }
-
-  /** Pending changes whose last attempt failed, longest waiting first. */
-  retrying(routeId: number, limit: number) {
-    return this.#sql.retryingChanges.all(routeId, limit).map((row) => ({
-      path: joinPath(row.path, String(row.name)),
-      attempts: row.attempts,
-      code: row.code ?? '',
-      message: row.message ?? '',
-      sinceMs: row.since_at,
-      readyAtMs: row.ready_at,
-    }));
   }
 
   #claim({ routeId, want, order, nowMs }: Parameters<Journal['turn']>[0]): Claim[] {

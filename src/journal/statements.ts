@@ -299,37 +299,6 @@ export function prepareStatements(database: Database) {
        WHERE route_id = ? AND state NOT IN ('pending', 'claimed') GROUP BY state`,
     ),
     baselineCount: integer<[number]>('SELECT count(*) FROM baseline WHERE route_id = ?'),
-    stuckChanges: database.prepare<
-      [number, number],
-      {
-        path: string;
-        name: string | Buffer;
-        state: StuckState;
-        code: string | null;
-        message: string | null;
-        since_at: number;
-      }
-    >(
-      `SELECT directory.path, name, state, code, message, since_at
-       FROM change JOIN directory USING (dir_id)
-       WHERE route_id = ? AND state NOT IN ('pending', 'claimed', 'conflict') ORDER BY since_at, change_id LIMIT ?`,
-    ),
-    retryingChanges: database.prepare<
-      [number, number],
-      {
-        path: string;
-        name: string | Buffer;
-        attempts: number;
-        code: string | null;
-        message: string | null;
-        since_at: number;
-        ready_at: number;
-      }
-    >(
-      `SELECT directory.path, name, attempts, code, message, since_at, ready_at
-       FROM change JOIN directory USING (dir_id)
-       WHERE route_id = ? AND state = 'pending' AND attempts > 0 ORDER BY since_at, change_id LIMIT ?`,
-    ),
   };
 }
 

@@ -7,19 +7,23 @@ import type {
   RouteConfig,
   RouteIdentity,
 } from '../config/config.ts';
-import { conflictMessages } from '../core/conflict.ts';
-import { isTemporary } from '../core/failure.ts';
+import { isTemporary, type FailureState } from '../core/failure.ts';
 import { costOfRequests, priceList, pricedRegion } from '../core/prices.ts';
 import { dayOf, firstOfMonth, nearsEnd, requestsByOperation, type Usage } from '../core/usage.ts';
+import type { ListedFailure } from '../journal/failures.ts';
 import type { Journal, Recovery, RouteRow, RouteTrouble } from '../journal/journal.ts';
 
-/** A path that is not in S3 as it is here. */
-interface ProblemPath {
+/** A path that is not in S3 as it is here, for a reason of its own. */
+export interface ProblemPath {
   readonly path: string;
-  readonly state: 'failed' | 'conflict' | 'blocked' | 'held' | 'retrying';
+  readonly state: FailureState;
   readonly code: string;
   readonly message: string;
   readonly since: string;
+  /** Tries since the file changed, the daemon started or `retry` was run. */
+  readonly attempts: number;
+  /** Null where time alone brings no other try: it is tried with the next rescan, by `retry`, or when the file changes. */
+  readonly nextTry: string | null;
 }
 
 export interface RouteStatus {
@@ -215,23 +219,20 @@ function routeStatus(
     trouble: describeTrouble(journal.trouble(routeId)),
     nextTry: live?.nextTryMs === undefined ? undefined : isoTime(live.nextTryMs),
     sending: live?.inFlight.slice(0, problemsMax) ?? [],
-    problems: [
-      ...journal.conflicts.open(routeId, problemsMax).map(({ path, reason, sinceMs }) => ({
-        path,
-        state: 'conflict' as const,
-        code: reason,
-        message: conflictMessages[reason],
-        sinceMs,
-      })),
-      ...journal.stuck(routeId, problemsMax),
-      ...journal.retrying(routeId, problemsMax).map((change) => ({ ...change, state: 'retrying' as const })),
-    ].map(({ path, state, code, message, sinceMs }) => ({
-      path,
-      state,
-      code,
-      message,
-      since: isoTime(sinceMs),
-    })),
+    problems: journal.failures.list(routeId, problemsMax).map(problemPath),
+  };
+}
+
+/** As it is told to people and programs. */
+export function problemPath({ path, state, code, message, ...failure }: ListedFailure): ProblemPath {
+  return {
+    path,
+    state,
+    code,
+    message,
+    since: isoTime(failure.sinceMs),
+    attempts: failure.attempts,
+    nextTry: failure.nextTryMs === undefined ? null : isoTime(failure.nextTryMs),
   };
 }
 
@@ -286,7 +287,8 @@ function emptyRoute({ destination, policy }: RouteConfig): RouteStatus {
   };
 }
 
-function describeTrouble(trouble: RouteTrouble | undefined) {
+/** As it is told to people and programs. */
+export function describeTrouble(trouble: RouteTrouble | undefined): RouteStatus['trouble'] {
   if (!trouble) return undefined;
   const { code, message, sinceMs } = trouble;
   const temporary = trouble.class !== 'unenforceable' && isTemporary(trouble.class);

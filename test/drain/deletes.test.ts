@@ -242,7 +242,7 @@ describe('T3.10: deletes are held, and none is sent,', () => {
     expect(await folder.drained()).toMatchObject({ new: 'uploaded (new)' });
     expect(folder.counts).toMatchObject({ held: 3, pending: 0 });
     expect(folder.bucket.server.counts()).toEqual({ PutObject: 1 });
-    expect(folder.journal.stuck(folder.route.routeId, 9)[0]).toMatchObject({
+    expect(folder.journal.failures.list(folder.route.routeId)[0]).toMatchObject({
       state: 'held',
       code: 'too-many',
       message: '3 deletes wait: max-delete allows 2, and 100 % of the files',

@@ -128,7 +128,7 @@ describe('two files that want one key:', () => {
     expect(await it.drained()).toEqual({ 'y/a': 'blocked (key-collision)' });
     expect(it.bucket.content('files/a')).toBe('first');
     expect(it.bucket.ourChanges('files/a')).toEqual(['write']);
-    expect(it.journal.stuck(it.route.routeId, 1)[0]?.message).toContain('"x/a"');
+    expect(it.journal.failures.list(it.route.routeId)[0]?.message).toContain('"x/a"');
   });
 
   test('also when they come at once', async () => {

@@ -177,7 +177,7 @@ describe('T3.15: AccessDenied', () => {
       secret: 'failed (AccessDenied)',
     });
     expect(folder.log).toEqual([]);
-    expect(folder.journal.stuck(folder.route.routeId, 10)).toMatchObject([
+    expect(folder.journal.failures.list(folder.route.routeId)).toMatchObject([
       { path: 'secret', state: 'failed', code: 'AccessDenied' },
     ]);
     denied = false;

@@ -257,14 +257,16 @@ describe('a change that failed', () => {
     it.end(it.claimOne('a'), failedAt(it.nowMs + 5_000));
     expect(it.readyInMs).toBe(5_000);
     expect(it.counts).toMatchObject({ pending: 1, retrying: 1 });
-    expect(it.journal.retrying(it.routeId, 10)).toEqual([
+    expect(it.journal.failures.list(it.routeId)).toEqual([
       {
+        changeId: expect.any(Number) as number,
         path: 'a',
+        state: 'retrying',
         attempts: 1,
         code: 'SlowDown',
         message: 'please slow down',
         sinceMs: it.nowMs,
-        readyAtMs: it.nowMs + 5_000,
+        nextTryMs: it.nowMs + 5_000,
       },
     ]);
     it.nowMs += 5_000;
@@ -362,14 +364,15 @@ describe('a change that is stuck', () => {
     it.observe('a/b');
     it.end(it.claimOne('a/b'), stuckIn(state));
     expect(it.counts).toMatchObject({ pending: 0, [state]: 1 });
-    expect(it.journal.stuck(it.routeId, 10)).toEqual([
+    expect(it.journal.failures.list(it.routeId)).toMatchObject([
       {
-        routeId: it.routeId,
         path: 'a/b',
         state,
         code: 'InvalidTag',
         message: 'no such tag',
         sinceMs: it.nowMs,
+        attempts: state === 'failed' ? 1 : 0,
+        nextTryMs: undefined,
       },
     ]);
     it.observe('a/b');
@@ -410,7 +413,7 @@ describe('an obstacle', () => {
   test('is listed with its name readable, and never claimed', () => {
     const it = testJournal();
     observeObstacle(it, bytes);
-    expect(it.journal.stuck(it.routeId, 10)).toMatchObject([
+    expect(it.journal.failures.list(it.routeId)).toMatchObject([
       { path: String.raw`a/caf\xE9.txt`, state: 'blocked', code: 'name-not-utf8', message: 'rename it' },
     ]);
     it.journal.retry(it.routeId, it.nowMs);

@@ -210,6 +210,7 @@ describe('the program', () => {
     ['check'],
     ['iam-policy'],
     ['status'],
+    ['failures'],
     ['retry'],
     ['conflicts'],
     ['conflicts', 'list'],
