@@ -33,7 +33,8 @@ import { readStatus, recoveryText, statusLine, type Status } from './observe/sta
 import { ByteBudget } from './transfer/limits.ts';
 import { Meter } from './transfer/meter.ts';
 import { describeFile } from './transfer/metadata.ts';
-import { connect, S3Destination } from './transfer/s3.ts';
+import { connect } from './transfer/connect.ts';
+import { S3Destination } from './transfer/s3.ts';
 import { lookAtRoot } from './watch/root.ts';
 import { Selection } from './watch/selection.ts';
 import { startWatchThread, type WatchThread } from './watch/thread.ts';

@@ -6,7 +6,8 @@ import { Failure, isTemporary } from '../core/failure.ts';
 import { customerKeys } from '../core/rules.ts';
 import { askBucket, belongsToAnother, compareClocks } from '../transfer/bucket.ts';
 import { probe, probeEncryption } from '../transfer/probe.ts';
-import { connect, S3Destination } from '../transfer/s3.ts';
+import { connect } from '../transfer/connect.ts';
+import { S3Destination } from '../transfer/s3.ts';
 import { bucketFindings, type Way } from './bucket.ts';
 import { finding, type Finding } from './finding.ts';
 

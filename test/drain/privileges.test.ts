@@ -6,7 +6,8 @@ import type { Config, DestinationConfig, FolderConfig } from '../../src/config/c
 import { runnerPolicy, type PolicyDocument } from '../../src/config/iam-policy.ts';
 import type { Rule } from '../../src/core/rules.ts';
 import { probe } from '../../src/transfer/probe.ts';
-import { connect, S3Destination } from '../../src/transfer/s3.ts';
+import { connect } from '../../src/transfer/connect.ts';
+import { S3Destination } from '../../src/transfer/s3.ts';
 import { configOf, configWith } from '../config/helpers.ts';
 import { Bucket } from '../helpers/bucket.ts';
 import { drainedFolder, type DrainedFolder } from '../helpers/drained.ts';

@@ -7,7 +7,8 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import type { ObjectDescription } from '../../src/core/description.ts';
 import { Failure } from '../../src/core/failure.ts';
 import { askBucket } from '../../src/transfer/bucket.ts';
-import { connect, S3Destination } from '../../src/transfer/s3.ts';
+import { connect } from '../../src/transfer/connect.ts';
+import { S3Destination } from '../../src/transfer/s3.ts';
 import { testBucket, type Bucket } from '../helpers/bucket.ts';
 
 const owner = '111122223333';

@@ -4,7 +4,8 @@ import { createServer, type AddressInfo } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { DestinationConfig } from '../../src/config/config.ts';
 import { classify } from '../../src/transfer/classify.ts';
-import { connect, S3Destination } from '../../src/transfer/s3.ts';
+import { connect } from '../../src/transfer/connect.ts';
+import { S3Destination } from '../../src/transfer/s3.ts';
 import { testBucket, type Bucket } from '../helpers/bucket.ts';
 import { listedKeys, put } from '../helpers/destination-suite.ts';
 

@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { DestinationConfig } from '../../src/config/config.ts';
-import { connect, S3Destination } from '../../src/transfer/s3.ts';
+import { connect } from '../../src/transfer/connect.ts';
+import { S3Destination } from '../../src/transfer/s3.ts';
 import { testBucket, type Bucket } from '../helpers/bucket.ts';
 import { temporaryDirectory } from '../helpers/temporary.ts';
 

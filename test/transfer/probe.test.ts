@@ -2,7 +2,8 @@
 import { expect, onTestFinished, test } from 'vitest';
 import type { Capabilities } from '../../src/core/capabilities.ts';
 import { probe } from '../../src/transfer/probe.ts';
-import { connect, S3Destination } from '../../src/transfer/s3.ts';
+import { connect } from '../../src/transfer/connect.ts';
+import { S3Destination } from '../../src/transfer/s3.ts';
 import { testBucket, type Bucket } from '../helpers/bucket.ts';
 import { put, written } from '../helpers/destination-suite.ts';
 import { ifMatch } from '../helpers/given.ts';

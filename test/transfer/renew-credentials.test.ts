@@ -2,7 +2,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { connect, S3Destination } from '../../src/transfer/s3.ts';
+import { connect } from '../../src/transfer/connect.ts';
+import { S3Destination } from '../../src/transfer/s3.ts';
 import { testBucket } from '../helpers/bucket.ts';
 import { bytes, plain, put, written } from '../helpers/destination-suite.ts';
 import { none } from '../helpers/given.ts';

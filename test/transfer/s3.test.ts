@@ -2,7 +2,8 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { DestinationConfig } from '../../src/config/config.ts';
 import { checksumOf } from '../../src/transfer/checksum.ts';
-import { connect, S3Destination } from '../../src/transfer/s3.ts';
+import { connect } from '../../src/transfer/connect.ts';
+import { S3Destination } from '../../src/transfer/s3.ts';
 import { testBucket, type Bucket } from '../helpers/bucket.ts';
 import {
   bytes,

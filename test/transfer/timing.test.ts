@@ -1,7 +1,8 @@
 // Every request has an end: a peer that goes silent at any point of it, or trickles, is given up, and the failure says that
 // it may have been heard.
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { connect, S3Destination } from '../../src/transfer/s3.ts';
+import { connect } from '../../src/transfer/connect.ts';
+import { S3Destination } from '../../src/transfer/s3.ts';
 import { deadlineMs, patient } from '../../src/transfer/timing.ts';
 import { startFaultProxy } from '../fault-proxy/proxy.ts';
 import { testBucket } from '../helpers/bucket.ts';
