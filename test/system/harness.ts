@@ -63,6 +63,8 @@ export interface RunOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** Runs as an unprivileged user; needs root. */
   readonly asNobody?: boolean;
+  /** A command that runs the program as its last arguments. */
+  readonly within?: readonly string[];
 }
 
 type Section = Record<string, unknown>;
@@ -176,8 +178,8 @@ export class Workspace {
   }
 
   /** Starts the program and leaves the rest to the caller. */
-  spawn(args: readonly string[], { env = {}, asNobody = false }: RunOptions = {}): ChildProcess {
-    const command = [process.execPath, program, ...args];
+  spawn(args: readonly string[], { env = {}, asNobody = false, within = [] }: RunOptions = {}): ChildProcess {
+    const command = [...within, process.execPath, program, ...args];
     if (leastPrivilege) this.#takePrivileges({ ...this.env, ...env });
     if (asNobody) command.unshift('setpriv', '--reuid=65534', '--regid=65534', '--clear-groups');
     const child = spawn(command[0]!, command.slice(1), {
