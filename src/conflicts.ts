@@ -1,12 +1,12 @@
 // Conflicts across the folders of a config: what is open, and what a person decided. For the daemon, and for verbs that
 // find none.
-import { routeIdentity, type Config, type FolderConfig } from './config/config.ts';
+import type { Config, FolderConfig } from './config/config.ts';
 import type { ConflictReason } from './core/action.ts';
 import type { Resolution } from './core/conflict.ts';
 import type { Policy } from './core/policy.ts';
 import type { ListedConflict } from './journal/conflicts.ts';
 import type { Journal } from './journal/journal.ts';
-import { pathIn, unknownFolder } from './naming.ts';
+import { namedRoutes, pathIn, unknownFolder } from './naming.ts';
 
 /** An open conflict as it is told to people and programs. */
 export interface ConflictReport {
@@ -74,18 +74,13 @@ interface Found {
 }
 
 function found(config: Config, journal: Journal, folderName?: string): Found[] {
-  return config.folders
-    .filter(({ name }) => folderName === undefined || name === folderName)
-    .flatMap((folder) =>
-      folder.to.flatMap((to) => {
-        const row = journal.findRoute(routeIdentity(folder, to, config.destinations.get(to.destination)!));
-        return (row ? journal.conflicts.open(row.routeId) : []).map((conflict) => ({
-          changeId: conflict.changeId,
-          folder,
-          report: reportOf(conflict, folder.name, to.destination),
-        }));
-      }),
-    );
+  return namedRoutes(config, journal, folderName).flatMap(({ folder, destination, row }) =>
+    journal.conflicts.open(row.routeId).map((conflict) => ({
+      changeId: conflict.changeId,
+      folder,
+      report: reportOf(conflict, folder.name, destination),
+    })),
+  );
 }
 
 function names(path: string, { folder, report }: Found): boolean {

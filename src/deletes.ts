@@ -1,10 +1,10 @@
 // Held deletes across the folders of a config: what is open, and what a person decided. For the daemon, and for verbs that
 // find none.
-import { routeIdentity, routePrefix, type Config, type FolderConfig } from './config/config.ts';
+import type { Config, FolderConfig } from './config/config.ts';
 import type { HoldReason } from './core/safety.ts';
 import type { HeldDelete } from './journal/deletes.ts';
 import type { Journal } from './journal/journal.ts';
-import { covers, unknownFolder } from './naming.ts';
+import { covers, namedRoutes, unknownFolder } from './naming.ts';
 import { lookAtRoot } from './watch/root.ts';
 
 /** A held delete as it is told to people and programs. */
@@ -82,29 +82,16 @@ interface Found {
 }
 
 function found(config: Config, journal: Journal, folderName: string | undefined): Found[] {
-  return config.folders
-    .filter(({ name }) => folderName === undefined || name === folderName)
-    .flatMap((folder) =>
-      folder.to.flatMap((to): Found[] => {
-        const destination = config.destinations.get(to.destination)!;
-        const row = journal.findRoute(routeIdentity(folder, to, destination));
-        const prefix = routePrefix(destination, folder);
-        return (row ? journal.deletes.list(row.routeId) : []).flatMap((held) => {
-          const { path, tail, heldFor, message, absentSinceMs } = held;
-          if (!row || heldFor === undefined) return [];
-          const since = new Date(absentSinceMs).toISOString();
-          const place = {
-            folder: folder.name,
-            destination: to.destination,
-            path,
-            key: prefix + (tail ?? path),
-          };
-          return [
-            { folder, folderId: row.folderId, held, report: { ...place, reason: heldFor, message, since } },
-          ];
-        });
-      }),
-    );
+  return namedRoutes(config, journal, folderName).flatMap(({ folder, destination, prefix, row }) =>
+    journal.deletes.list(row.routeId).flatMap((held): Found[] => {
+      const { path, tail, heldFor, message, absentSinceMs } = held;
+      if (heldFor === undefined) return [];
+      const since = new Date(absentSinceMs).toISOString();
+      const place = { folder: folder.name, destination, path, key: prefix + (tail ?? path) };
+      const report = { ...place, reason: heldFor, message, since };
+      return [{ folder, folderId: row.folderId, held, report }];
+    }),
+  );
 }
 
 function names(path: string, { folder, report }: Found): boolean {

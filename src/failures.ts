@@ -1,8 +1,8 @@
 // What is not in S3, across the folders of a config: every path with its reason, and what keeps whole folders and
 // destinations. For the daemon, and for verbs that find none.
-import { routeIdentity, type Config, type FolderConfig } from './config/config.ts';
-import type { Journal, RouteRow } from './journal/journal.ts';
-import { covers, unknownFolder } from './naming.ts';
+import type { Config, FolderConfig } from './config/config.ts';
+import type { Journal } from './journal/journal.ts';
+import { covers, namedRoutes, unknownFolder } from './naming.ts';
 import { describeTrouble, problemPath, type ProblemPath } from './observe/status.ts';
 
 export interface FailureReport extends ProblemPath {
@@ -34,12 +34,6 @@ export interface Retried {
   readonly problems: readonly string[];
 }
 
-interface Place {
-  readonly folder: FolderConfig;
-  readonly destination: string;
-  readonly row: RouteRow;
-}
-
 interface Found {
   readonly folder: FolderConfig;
   readonly changeId: number;
@@ -60,11 +54,11 @@ export function troubles(config: Config, journal: Journal, folder: string | unde
   const halts = config.folders
     .filter(({ name }) => folder === undefined || name === folder)
     .flatMap(({ name }): TroubleReport[] => {
-      const place = places(config, journal, name)[0];
+      const place = namedRoutes(config, journal, name)[0];
       const message = place && journal.halt(place.row.folderId);
       return message === undefined ? [] : [{ folder: name, destination: null, message, temporary: false }];
     });
-  const ofRoutes = places(config, journal, folder).flatMap((place): TroubleReport[] => {
+  const ofRoutes = namedRoutes(config, journal, folder).flatMap((place): TroubleReport[] => {
     const trouble = describeTrouble(journal.trouble(place.row.routeId));
     if (!trouble) return [];
     const { message, temporary } = trouble;
@@ -78,7 +72,7 @@ export function retry(config: Config, journal: Journal, { folder, paths }: Retry
   const unknown = unknownFolder(config, folder);
   if (unknown !== undefined) return { retried: 0, problems: [unknown] };
   if (paths.length === 0) {
-    const routes = places(config, journal, folder).map(({ row }) => row.routeId);
+    const routes = namedRoutes(config, journal, folder).map(({ row }) => row.routeId);
     const retried = routes.reduce((sum, routeId) => sum + journal.failures.retryAll(routeId, nowMs), 0);
     return { retried, problems: [] };
   }
@@ -97,7 +91,7 @@ function found(
   folderName: string | undefined,
   paths: readonly string[],
 ): Found[] {
-  return places(config, journal, folderName).flatMap(({ folder, destination, row }) =>
+  return namedRoutes(config, journal, folderName).flatMap(({ folder, destination, row }) =>
     journal.failures
       .list(row.routeId)
       .filter(({ path }) => paths.length === 0 || paths.some((typed) => covers(folder, typed, path)))
@@ -107,17 +101,4 @@ function found(
         report: { folder: folder.name, destination, ...problemPath(failure) },
       })),
   );
-}
-
-/** The routes that the journal knows. */
-function places(config: Config, journal: Journal, folderName: string | undefined): Place[] {
-  return config.folders
-    .filter(({ name }) => folderName === undefined || name === folderName)
-    .flatMap((folder) =>
-      folder.to.flatMap((to): Place[] => {
-        const { destination } = to;
-        const row = journal.findRoute(routeIdentity(folder, to, config.destinations.get(destination)!));
-        return row ? [{ folder, destination, row }] : [];
-      }),
-    );
 }

@@ -1,6 +1,31 @@
-// How people name folders and paths on the command line: as the verbs list them, or as a shell completes them.
+// How people name folders and paths on the command line, as the verbs list them or as a shell completes them, and which routes
+// they mean by it.
 import { isAbsolute, relative, sep } from 'node:path';
-import type { Config, FolderConfig } from './config/config.ts';
+import { routeIdentity, routePrefix, type Config, type FolderConfig } from './config/config.ts';
+import type { Journal, RouteRow } from './journal/journal.ts';
+
+/** A route that the journal knows. */
+export interface NamedRoute {
+  readonly folder: FolderConfig;
+  readonly destination: string;
+  /** Of keys. */
+  readonly prefix: string;
+  readonly row: RouteRow;
+}
+
+/** The routes of a folder, or of all, as far as the journal knows them. */
+export function namedRoutes(config: Config, journal: Journal, folderName: string | undefined): NamedRoute[] {
+  return config.folders
+    .filter(({ name }) => folderName === undefined || name === folderName)
+    .flatMap((folder) =>
+      folder.to.flatMap((to): NamedRoute[] => {
+        const destination = config.destinations.get(to.destination)!;
+        const row = journal.findRoute(routeIdentity(folder, to, destination));
+        const prefix = routePrefix(destination, folder);
+        return row ? [{ folder, destination: to.destination, prefix, row }] : [];
+      }),
+    );
+}
 
 /** Why the folder cannot be meant; undefined when it can, or when all are. */
 export function unknownFolder({ folders }: Config, name: string | undefined): string | undefined {

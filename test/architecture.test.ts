@@ -23,10 +23,11 @@ const layers: Readonly<Record<string, Layer>> = {
   drain: { uses: ['core', 'journal', 'transfer'], knows: ['config', 'watch', 'observe'] },
   check: { uses: ['core', 'config', 'transfer', 'watch'] },
   estimate: { uses: ['core', 'transfer'], knows: ['config'] },
-  naming: { uses: ['config'] },
+  naming: { uses: ['config'], knows: ['journal'] },
   deletes: { uses: ['core', 'config', 'journal', 'watch', 'naming'] },
   conflicts: { uses: ['core', 'config', 'journal', 'naming'] },
   failures: { uses: ['core', 'config', 'journal', 'observe', 'naming'] },
+  history: { uses: ['core', 'config', 'journal', 'naming'] },
   daemon: {
     uses: [
       'core',
@@ -52,6 +53,7 @@ const layers: Readonly<Record<string, Layer>> = {
       'control',
       'deletes',
       'failures',
+      'history',
       'journal',
       'naming',
       'observe',

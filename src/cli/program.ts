@@ -127,6 +127,18 @@ const verbs: readonly Verb[] = [
     load: () => import('./retry.ts'),
   },
   {
+    name: 'history',
+    summary: 'what happened to a file: when, why, to which key, and what S3 answered',
+    help:
+      'Newest first, times in UTC: uploads, copies, deletes, decisions not to act, conflicts, and failures when they began; what still ' +
+      'fails is said first. A directory stands for all below it; without a path everything is listed. The journal remembers 30 ' +
+      'days and at most 100,000 changes. Works with and without a daemon.',
+    reports: true,
+    argument: ['[path...]', 'files, or directories, as `status` names them'],
+    options: [folderOption(), new Option('--limit <number>', 'how many entries (50 unless told)')],
+    load: () => import('./history.ts'),
+  },
+  {
     name: 'deletes',
     summary: 'deletes that wait for your decision, and why',
     help:

@@ -8,7 +8,7 @@ import type { ByteBudget } from '../transfer/limits.ts';
 import { handle } from './act.ts';
 import type { FolderDeletes } from './deletes.ts';
 import { Trouble } from './endpoint.ts';
-import type { Handled } from './handled.ts';
+import { entryOf, type Handled } from './handled.ts';
 import { prepareStore, takeListing, Unenforceable } from './prepare.ts';
 import { findOrigins, PendingOrigins } from './renames.ts';
 import type { Route } from './route.ts';
@@ -296,7 +296,7 @@ export class Drain {
       this.#learn(handled);
       this.#origins.ended(claim, handled.end.kind !== 'retry' && handled.end.kind !== 'released');
       const isBack = claim.absentSinceMs !== undefined && handled.isBack === true;
-      this.#complete({ claim, end: handled.end, isBack });
+      this.#complete({ claim, end: handled.end, isBack, entry: entryOf(claim, handled) });
       this.outcomes.set(handled.outcome, (this.outcomes.get(handled.outcome) ?? 0) + 1);
       this.#bytes += handled.bytes;
       this.#options.onHandled(this.route, claim, handled);

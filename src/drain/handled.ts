@@ -4,6 +4,7 @@ import type { Baseline } from '../core/baseline.ts';
 import type { Facts } from '../core/decide.ts';
 import { Failure } from '../core/failure.ts';
 import type { Local, Sighting } from '../core/file.ts';
+import { historyOf, type HistoryEntry } from '../core/history.ts';
 import { comparableChecksum, type Remote } from '../core/object.ts';
 import { backoffMs } from '../core/schedule.ts';
 import type { Claim, Completion } from '../journal/journal.ts';
@@ -30,6 +31,12 @@ export interface Handled {
   readonly isBack?: boolean;
   /** Concerns the route or its endpoint too. */
   readonly failure?: Failure;
+}
+
+/** What is remembered of it. What only waited for its route says nothing of the path. */
+export function entryOf(claim: Claim, handled: Handled): HistoryEntry | undefined {
+  if (handled.end.kind === 'released') return undefined;
+  return historyOf(handled, handled.failure?.requestId, claim);
 }
 
 export const excluded: Handled = {

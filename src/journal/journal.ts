@@ -14,6 +14,7 @@ import type { Baseline } from '../core/baseline.ts';
 import type { Conflict, OpenConflict } from '../core/conflict.ts';
 import type { Sighting } from '../core/file.ts';
 import type { FailureClass } from '../core/failure.ts';
+import type { HistoryEntry } from '../core/history.ts';
 import type { HoldReason } from '../core/safety.ts';
 import { directoryOf, joinPath, nameOf } from '../core/key.ts';
 import type { Observation, Obstacle } from '../core/observation.ts';
@@ -23,6 +24,7 @@ import { Deletes } from './deletes.ts';
 import { Origins } from './origins.ts';
 import { Conflicts } from './conflicts.ts';
 import { Failures } from './failures.ts';
+import { History } from './history.ts';
 import {
   baselineFromRow,
   rowFromBaseline,
@@ -46,6 +48,8 @@ export interface Claim {
   readonly generation: number;
   /** Tries that failed before this one. */
   readonly attempts: number;
+  /** Of its last failure, or the reason for which it waited. */
+  readonly lastCode: string | undefined;
   /** An earlier try did not end, or not with an answer: it may have been carried out. */
   readonly tried: boolean;
   /** What its writes carry in S3, so that one whose answer was lost is known for ours: the same until it is settled. */
@@ -97,6 +101,8 @@ export type Completion = {
     | { readonly kind: 'conflict'; readonly conflict: Conflict; readonly seen: Sighting };
   /** There was a file at the path of a change that had been found absent. */
   readonly isBack?: boolean;
+  /** Absent where it is not to be remembered. */
+  readonly entry?: HistoryEntry | undefined;
 };
 
 export interface RouteRow {
@@ -169,6 +175,7 @@ export class Journal {
   readonly origins: Origins;
   readonly conflicts: Conflicts;
   readonly failures: Failures;
+  readonly history: History;
   readonly #database: Database.Database;
   readonly #lock: Database.Database | undefined;
   readonly #sql: Statements;
@@ -185,6 +192,7 @@ export class Journal {
     this.origins = new Origins(database);
     this.conflicts = new Conflicts(database);
     this.failures = new Failures(database);
+    this.history = new History(database);
   }
 
   /**
@@ -200,6 +208,7 @@ export class Journal {
       // Claims do not survive their process; and whoever starts it may have mended what kept others from succeeding.
       journal.#sql.startAfresh.run(Date.now());
       journal.usages.forgetOld(dayOf(Date.now()));
+      journal.history.sweepAll(Date.now());
       journal.#sweepDescriptions();
       return journal;
     } catch (error) {
@@ -403,7 +412,10 @@ export class Journal {
     if (isDone && this.nextReadyAtMs(work.routeId) > work.nowMs) return [];
     return this.transaction(() => {
       this.usages.record(work.routeId, usages, dayOf(work.nowMs));
-      for (const completion of work.completions) this.#complete(completion, work.nowMs);
+      for (const completion of work.completions) {
+        this.#complete(completion, work.nowMs);
+        this.#remember(completion, work.nowMs);
+      }
       if (work.completions.some(confirmsWrite)) this.#sql.recordSuccess.run(work.nowMs, work.routeId);
       if (work.completions.some(freesKey)) this.#sql.reopenCollisions.run(work.nowMs, work.routeId);
       return work.want > 0 ? this.#claim(work) : [];
@@ -617,6 +629,7 @@ export class Journal {
         path: filePath,
         generation: row.generation,
         attempts: row.attempts,
+        lastCode: row.code ?? undefined,
         tried: row.tried === 1,
         writeId: row.write_id,
         noticed: row.noticed === 1,
@@ -677,6 +690,14 @@ export class Journal {
         this.#stop(claim, { ...end, state: 'conflict', code: end.conflict.reason, message: null }, nowMs);
         return;
     }
+  }
+
+  #remember({ claim, end, entry }: Completion, nowMs: number): void {
+    if (!entry) return;
+    const baseline = end.kind === 'settled' ? end.baseline : undefined;
+    const { tail } = baseline ?? claim.baseline ?? {};
+    const written = { name: nameOf(claim.path), tail, versionId: baseline?.versionId };
+    this.history.record(claim, { ...entry, ...written }, nowMs);
   }
 
   /** Leaves a change until something other than time moves it; at once where that has happened meanwhile. */

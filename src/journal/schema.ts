@@ -245,6 +245,25 @@ const steps: readonly string[] = [
   -- as far as the next listing agrees.
   ALTER TABLE route ADD COLUMN unverified INTEGER NOT NULL DEFAULT 0;
   `,
+  `
+  -- How changes ended, for the verb history: rows are added at the end and removed at the beginning, 30 days or 100,000 of them later
+  -- (history.ts). Decides nothing, hence without sums. No index by path: it would double what a row costs.
+  CREATE TABLE history (
+    history_id INTEGER PRIMARY KEY,
+    at         INTEGER NOT NULL,
+    route_id   INTEGER NOT NULL,
+    dir_id     INTEGER NOT NULL,
+    name       TEXT NOT NULL,
+    outcome    TEXT NOT NULL,
+    reason     TEXT NOT NULL,      -- or the code of what failed
+    bytes      INTEGER NOT NULL,   -- of content that was uploaded
+    attempts   INTEGER NOT NULL,   -- the last one included
+    tail       TEXT,               -- what follows the prefix in the object's key, where that is not the path
+    version_id TEXT,
+    last_code  TEXT,               -- of the failure before, where it took several tries
+    request_id TEXT                -- S3's, of a request that it refused
+  ) STRICT;
+  `,
 ];
 
 /** The schema version that this program writes. */

@@ -69,6 +69,8 @@ export function prepareStatements(database: Database) {
       database.prepare<[number]>('DELETE FROM listed WHERE route_id = ?'),
       database.prepare<[number]>('DELETE FROM upload WHERE route_id = ?'),
       database.prepare<[number]>('DELETE FROM sent_delete WHERE route_id = ?'),
+      // It tells keys without their prefix, which is another one now.
+      database.prepare<[number]>('DELETE FROM history WHERE route_id = ?'),
     ],
     forgetInaction: database.prepare<[number]>(
       `DELETE FROM baseline WHERE route_id = ? AND outcome IN (${inaction.map((outcome) => `'${outcome}'`).join()})`,
@@ -318,6 +320,7 @@ function claimInOrder(database: Database, order: 'ready_at' | 'ready_at DESC') {
       held_for: HoldReason | null;
       approved_at: number | null;
       apply: number;
+      code: string | null;
     }
   >(
     `UPDATE change SET state = 'claimed', claimed_generation = generation, first_seen_at = NULL,
@@ -326,6 +329,6 @@ function claimInOrder(database: Database, order: 'ready_at' | 'ready_at DESC') {
                          WHERE route_id = ? AND state = 'pending' AND ready_at <= ?
                          ORDER BY ${order} LIMIT ?)
      RETURNING change_id, dir_id, name, generation, attempts, tried, write_id, seen_size IS NULL AS noticed,
-               absent_at, held_for, approved_at, apply`,
+               absent_at, held_for, approved_at, apply, code`,
   );
 }

@@ -212,6 +212,7 @@ describe('the program', () => {
     ['status'],
     ['failures'],
     ['retry'],
+    ['history'],
     ['conflicts'],
     ['conflicts', 'list'],
     ['conflicts', 'resolve'],
