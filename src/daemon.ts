@@ -1,8 +1,6 @@
 // The daemon: the only file that knows all parts. The watcher says "look there", the journal remembers it, the drain
 // looks, decides and acts, the journal records it.
-import fs from 'node:fs';
 import { hostname } from 'node:os';
-import { setImmediate } from 'node:timers/promises';
 import {
   routeIdentity,
   routePrefix,
@@ -17,6 +15,8 @@ import { compileRules, compileTails, customerKeys, makesKeys } from './core/rule
 import { compileSelector } from './core/selector.ts';
 import { dayOf } from './core/usage.ts';
 import { answerDeletes, type Answer, type Answered } from './deletes.ts';
+import { systemClock, type Clock } from './edge/clock.ts';
+import { systemFiles, type Files } from './edge/files.ts';
 import { FolderDeletes } from './drain/deletes.ts';
 import { Drain } from './drain/drain.ts';
 import { Endpoint } from './drain/endpoint.ts';
@@ -34,12 +34,41 @@ import { ByteBudget } from './transfer/limits.ts';
 import { Meter } from './transfer/meter.ts';
 import { describeFile } from './transfer/metadata.ts';
 import { connect } from './transfer/connect.ts';
+import type { Destination } from './transfer/destination.ts';
 import { S3Destination } from './transfer/s3.ts';
 import { lookAtRoot } from './watch/root.ts';
 import { Selection } from './watch/selection.ts';
 import { startWatchThread, type WatchThread } from './watch/thread.ts';
 import type { Message } from './watch/messages.ts';
 import { version } from './version.ts';
+
+/** All that a daemon has to do with the world, but for its journal: a test may give it another one. */
+export interface Edges {
+  readonly clock: Clock;
+  readonly files: Files;
+  /** Opens the connections to a destination, to be shared by its routes. */
+  readonly connect: (config: DestinationConfig) => Connection;
+  readonly startWatchThread: typeof startWatchThread;
+}
+
+interface Connection {
+  /** @param customerKeys every key of SSE-C that the objects may be encrypted with */
+  route(customerKeys: readonly string[], meter: Meter): Destination;
+  close(): void;
+}
+
+const realEdges: Edges = {
+  clock: systemClock,
+  files: systemFiles,
+  connect(config) {
+    const client = connect(config);
+    return {
+      route: (customerKeys, meter) => new S3Destination(config, client, customerKeys, meter),
+      close: () => client.destroy(),
+    };
+  },
+  startWatchThread,
+};
 
 /** Memory for bodies, over all destinations: with what Node and the SDK take, the daemon stays below 300 MiB. */
 const smallBodyBytesMax = 32 * 1024 ** 2;
@@ -94,8 +123,9 @@ export class Daemon {
   readonly journal: Journal;
   readonly folders: readonly FolderState[];
   readonly drains: readonly Drain[];
-  readonly startedMs = Date.now();
+  readonly startedMs: number;
   readonly #options: DaemonOptions;
+  readonly #edges: Edges;
   readonly #watch: WatchThread;
   readonly #closeConnections: () => void;
   readonly #ended: Promise<void>;
@@ -105,20 +135,22 @@ export class Daemon {
    * Opens the journal, starts the drains and the watch thread.
    * @throws JournalInUse when another daemon has the journal; Error when the state directory cannot be used
    */
-  constructor(config: Config, options: DaemonOptions) {
+  constructor(config: Config, options: DaemonOptions, edges: Edges = realEdges) {
     this.config = config;
     this.#options = options;
-    this.journal = Journal.open(config.stateDir);
+    this.#edges = edges;
+    this.startedMs = edges.clock.now();
+    this.journal = Journal.open(config.stateDir, edges.clock);
     const { recovery } = this.journal;
     if (recovery && recovery.atMs >= this.startedMs) options.log.error(`journal: ${recoveryText(recovery)}`);
-    const { routes, close } = openRoutes(config, this.journal, options.log);
+    const { routes, close } = openRoutes(config, this.journal, options.log, edges);
     this.#closeConnections = close;
     const budgets = ByteBudget.divide(smallBodyBytesMax, routes.length);
     const partBudgets = ByteBudget.divide(partBytesMax, routes.length);
     const { log, onHandled = () => undefined } = options;
     this.folders = config.folders.map((folder) => {
       const { folderId } = routes.find((route) => route.folder === folder)!;
-      const lookAtFolder = () => lookAtRoot(folder.name, folder.path);
+      const lookAtFolder = () => lookAtRoot(edges.files, folder.name, folder.path);
       return {
         folderId,
         config: folder,
@@ -182,21 +214,21 @@ export class Daemon {
 
   /** Lets held deletes go, or keeps their objects. */
   answerDeletes(answer: Answer): Answered {
-    const answered = answerDeletes(this.config, this.journal, answer, Date.now());
+    const answered = answerDeletes(this.config, this.journal, answer, this.#edges);
     for (const drain of this.drains) drain.poke();
     return answered;
   }
 
   /** Records decisions on conflicts, and has them carried out. */
   decideConflicts(decision: Decision): Decided {
-    const decided = decideConflicts(this.config, this.journal, decision, Date.now());
+    const decided = decideConflicts(this.config, this.journal, decision, this.#edges.clock.now());
     for (const drain of this.drains) drain.poke();
     return decided;
   }
 
   /** Tries again what failed, is blocked or waits for its next try, and looks whether conflicts are some still. */
   retry(wanted: Retry): Retried {
-    const retried = retry(this.config, this.journal, wanted, Date.now());
+    const retried = retry(this.config, this.journal, wanted, this.#edges.clock.now());
     if (retried.problems.length > 0) return retried;
     for (const drain of this.drains) {
       if (wanted.folder === undefined || drain.route.folder.name === wanted.folder) drain.retryNow();
@@ -206,9 +238,9 @@ export class Daemon {
 
   /** @throws when the journal cannot be written, the watch thread hangs, or a drain does not get to its work */
   proveHealth(): void {
-    this.journal.proveWritable(Date.now());
+    this.journal.proveWritable(this.#edges.clock.now());
     this.#watch.proveAlive();
-    for (const drain of this.drains) drain.proveProgress(Date.now());
+    for (const drain of this.drains) drain.proveProgress(this.#edges.clock.now());
   }
 
   /**
@@ -224,7 +256,7 @@ export class Daemon {
       const { name, path } = route.folder;
       if (names.length > 0 && !names.includes(name)) continue;
       // Files that are not there must not look deleted.
-      const root = lookAtRoot(name, path);
+      const root = lookAtRoot(this.#edges.files, name, path);
       if (root.state !== 'ok') report.problems.push(root.message);
       else await this.#applyRoute(route, report);
       drain.poke();
@@ -237,7 +269,7 @@ export class Daemon {
     route: Route,
     report: { marked: number; unknown: number; left: LeftObject[] },
   ): Promise<void> {
-    const nowMs = Date.now();
+    const nowMs = this.#edges.clock.now();
     for (const { drifted, unknown } of driftPages(route, this.journal, nowMs)) {
       const { can = [], cannot = [] } = Object.groupBy(drifted, ({ drift: { remedy } }) =>
         remedy.kind === 'put' || remedy.kind === 'copy' ? 'can' : 'cannot',
@@ -250,13 +282,13 @@ export class Daemon {
       report.marked += can.length;
       report.unknown += unknown.length;
       report.left.push(...cannot.map((object) => leftObject(route, object)));
-      await setImmediate();
+      await this.#edges.clock.turn();
     }
   }
 
   #refuseStaleRules(): void {
     const { file } = this.config;
-    const changedMs = Math.floor(fs.statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0);
+    const changedMs = Number((this.#edges.files.stat(file)?.mtimeNs ?? 0n) / 1_000_000n);
     if (changedMs <= this.startedMs) return;
     throw new Error(
       `${file} was changed after the daemon started, which goes by the rules it had then; restart it first`,
@@ -281,7 +313,7 @@ export class Daemon {
   }
 
   #startWatching(): WatchThread {
-    return startWatchThread(
+    return this.#edges.startWatchThread(
       {
         journalFile: journalFile(this.config.stateDir),
         watch: this.#options.mode === 'run',
@@ -321,7 +353,7 @@ export class Daemon {
     const routeIds = drains.map((drain) => drain.route.routeId);
     // `once` takes files as they are; a file that is being written is caught when it is read.
     const settle = this.#options.mode === 'once' ? { settleMs: 0, settleMaxMs: 0 } : config;
-    const nowMs = Date.now();
+    const nowMs = this.#edges.clock.now();
     this.journal.observe(folderId, routeIds, observations, settle, nowMs);
     this.journal.observeObstacles(folderId, routeIds, obstacles, nowMs);
     this.journal.clearObstacles(folderId, cleared);
@@ -332,12 +364,12 @@ export class Daemon {
     const folder = this.#folder(message.folderId);
     // What failed for good may have been mended in the store: as often as a rescan, for one request each.
     if (folder.scanned) {
-      const nowMs = Date.now();
+      const nowMs = this.#edges.clock.now();
       for (const { route } of this.#drainsOf(message.folderId)) this.journal.retry(route.routeId, nowMs);
     }
     folder.scanned = true;
     folder.deletes.scanned(message);
-    this.journal.recordScan(message.folderId, Date.now());
+    this.journal.recordScan(message.folderId, this.#edges.clock.now());
     const { files, directories, durationMs } = message;
     this.#options.log.debug({ folder: folder.config.name, files, directories, durationMs }, 'scanned');
     for (const drain of this.#drainsOf(message.folderId)) drain.poke();
@@ -362,7 +394,7 @@ export class Daemon {
     folder.degraded = state === 'replaced' ? [message] : [];
     this.journal.recordHalt(folderId, folder.halt);
     for (const drain of this.#drainsOf(folderId)) {
-      drain.route.root.path = realPath(folder.config.path);
+      drain.route.root.path = realPath(this.#edges.files, folder.config.path);
       drain.halt(halted);
     }
     const subject = { folder: folder.config.name };
@@ -399,9 +431,15 @@ export class Daemon {
 }
 
 /** Makes every folder's routes known to the journal and connects their destinations. */
-function openRoutes(config: Config, journal: Journal, log: Logger): { routes: Route[]; close: () => void } {
-  const clients = new Map(
-    [...config.destinations].map(([name, destination]) => [name, connect(destination)]),
+function openRoutes(
+  config: Config,
+  journal: Journal,
+  log: Logger,
+  edges: Edges,
+): { routes: Route[]; close: () => void } {
+  const { clock } = edges;
+  const connections = new Map(
+    [...config.destinations].map(([name, destination]) => [name, edges.connect(destination)]),
   );
   const endpoints = new Map<string, Endpoint>();
   const routes = config.folders.flatMap((folder) =>
@@ -409,16 +447,15 @@ function openRoutes(config: Config, journal: Journal, log: Logger): { routes: Ro
       const destination = config.destinations.get(to.destination)!;
       const row = journal.registerRoute(routeIdentity(folder, to, destination));
       const endpoint =
-        endpoints.get(destination.name) ?? openEndpoint(destination, row.destinationId, journal, log);
+        endpoints.get(destination.name) ?? openEndpoint(destination, row.destinationId, journal, log, clock);
       endpoints.set(destination.name, endpoint);
-      const meter = new Meter(() => endpoint.requestBudget?.spend(Date.now()));
-      const client = clients.get(destination.name)!;
-      const s3 = new S3Destination(destination, client, customerKeys(folder.rules), meter);
-      return makeRoute(folder, to, destination, row, endpoint, s3);
+      const meter = new Meter(() => endpoint.requestBudget?.spend(clock.now()));
+      const opened = connections.get(destination.name)!.route(customerKeys(folder.rules), meter);
+      return makeRoute(folder, to, destination, row, endpoint, opened, edges);
     }),
   );
   shareKeys(routes, config, journal);
-  return { routes, close: () => clients.forEach((client) => client.destroy()) };
+  return { routes, close: () => connections.forEach((connection) => connection.close()) };
 }
 
 /** Its budget of requests goes on where the journal says that it was. */
@@ -427,9 +464,10 @@ function openEndpoint(
   destinationId: number,
   journal: Journal,
   log: Logger,
+  clock: Clock,
 ): Endpoint {
   if (requestsPerDay === undefined) return new Endpoint(name);
-  const nowMs = Date.now();
+  const nowMs = clock.now();
   const tell = (used: number) =>
     log.warn(
       { destination: name, used, requestsPerDay },
@@ -475,7 +513,8 @@ export function makeRoute(
   destination: DestinationConfig,
   row: Pick<Route, 'routeId' | 'folderId' | 'destinationId'>,
   endpoint: Endpoint,
-  s3: S3Destination,
+  opened: Destination,
+  { clock, files }: Pick<Edges, 'clock' | 'files'>,
 ): Route {
   const context = { host: hostname(), folder: folder.name };
   const describe = compileRules(folder.rules, context);
@@ -486,10 +525,11 @@ export function makeRoute(
     destinationId: row.destinationId,
     folder,
     to,
-    root: { path: realPath(folder.path), symlinks: folder.symlinks },
-    selection: new Selection(folder),
-    selects: (path, file) => selects(path, file, Date.now()),
-    destination: s3,
+    root: { path: realPath(files, folder.path), symlinks: folder.symlinks, files },
+    clock,
+    selection: new Selection(folder, files),
+    selects: (path, file) => selects(path, file, clock.now()),
+    destination: opened,
     endpoint,
     prefix: routePrefix(destination, folder),
     tailOf: compileTails(folder.rules, context),
@@ -502,7 +542,7 @@ export function makeRoute(
       toleranceMs: clockToleranceMs,
     },
     checksum: destination.checksum,
-    describe: (path, file, nowMs = Date.now()) =>
+    describe: (path, file, nowMs = clock.now()) =>
       describeFile(describe(path, file, nowMs), file, folder.preserve),
     needsConditions: to.policy !== 'overwrite' || to.delete === 'archive',
     unsafeEmulation: destination.unsafeEmulation,
@@ -519,9 +559,9 @@ export function makeRoute(
 const clockToleranceMs = 2_000;
 
 /** The folder with links in its own path resolved, because opened files are compared with it. */
-function realPath(path: string): string {
+function realPath(files: Files, path: string): string {
   try {
-    return fs.realpathSync(path);
+    return files.realpath(path);
   } catch {
     return path;
   }

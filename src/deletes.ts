@@ -2,6 +2,8 @@
 // find none.
 import type { Config, FolderConfig } from './config/config.ts';
 import type { HoldReason } from './core/safety.ts';
+import type { Clock } from './edge/clock.ts';
+import type { Files } from './edge/files.ts';
 import type { HeldDelete } from './journal/deletes.ts';
 import type { Journal } from './journal/journal.ts';
 import { covers, namedRoutes, unknownFolder } from './naming.ts';
@@ -53,7 +55,13 @@ export function heldDeletes(
  * Lets held deletes go, or ends them and keeps their objects: all of those that are asked for, or none. Those that are let
  * go are looked at once more before they are sent.
  */
-export function answerDeletes(config: Config, journal: Journal, wanted: Answer, nowMs: number): Answered {
+export function answerDeletes(
+  config: Config,
+  journal: Journal,
+  wanted: Answer,
+  { clock, files }: { readonly clock: Clock; readonly files: Files },
+): Answered {
+  const nowMs = clock.now();
   const { answer, folder, paths } = wanted;
   const held = found(config, journal, folder);
   const problems = problemsWith(config, folder, paths, held);
@@ -65,7 +73,7 @@ export function answerDeletes(config: Config, journal: Journal, wanted: Answer, 
       nowMs,
     );
   else {
-    for (const each of foldersOf(chosen)) acceptRoot(each, journal);
+    for (const each of foldersOf(chosen)) acceptRoot(each, journal, files);
     journal.deletes.approve(
       chosen.map(({ held: each }) => each),
       nowMs,
@@ -117,7 +125,7 @@ function foldersOf(chosen: readonly Found[]): Found[] {
 }
 
 /** The person who lets deletes of another root go says that it is the folder's from now on. */
-function acceptRoot({ folder, folderId }: Found, journal: Journal): void {
-  const root = lookAtRoot(folder.name, folder.path);
+function acceptRoot({ folder, folderId }: Found, journal: Journal, files: Files): void {
+  const root = lookAtRoot(files, folder.name, folder.path);
   if (root.state === 'ok') journal.deletes.recordRoot(folderId, root);
 }

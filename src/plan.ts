@@ -1,5 +1,7 @@
 // Plan: what the drain would do, found with the daemon's own parts and a journal that is only read. Beside daemon.ts the
 // only file that knows them all.
+import { systemClock } from './edge/clock.ts';
+import { systemFiles } from './edge/files.ts';
 import type { Config } from './config/config.ts';
 import { routeIdentity } from './config/config.ts';
 import { unfitness } from './core/description.ts';
@@ -63,7 +65,7 @@ export async function planConfig(config: Config): Promise<Plan> {
     const allRoutes = config.folders.map((folder) => planRoutes(config, folder, journal));
     shareKeys(allRoutes.flat(), config, journal);
     for (const [index, folder] of config.folders.entries()) {
-      const root = lookAtRoot(folder.name, folder.path);
+      const root = lookAtRoot(systemFiles, folder.name, folder.path);
       if (root.state !== 'ok') {
         problems.push(root.message);
         continue;
@@ -76,7 +78,9 @@ export async function planConfig(config: Config): Promise<Plan> {
         root: root.path,
         routeIds,
         symlinks: folder.symlinks,
-        selection: new Selection(folder),
+        selection: new Selection(folder, systemFiles),
+        files: systemFiles,
+        clock: systemClock,
         selects: (routeId: number, path: string, file: DescribedFile) =>
           routes.find((route) => route.routeId === routeId)!.selects(path, file),
         known,
@@ -139,6 +143,7 @@ export function planRoutes(
       row,
       new Endpoint(destination.name),
       new S3Destination(destination, connect(destination), customerKeys(folder.rules)),
+      { clock: systemClock, files: systemFiles },
     );
     route.capabilities = journal && rememberedCapabilities(journal, row.destinationId);
     return route;

@@ -1,5 +1,6 @@
 // Prune: objects below the prefixes that belong to no file and never did. Listed for a person to see; removed only when
 // asked for, each under the condition that it is the one that was listed.
+import { systemFiles } from './edge/files.ts';
 import type { Config } from './config/config.ts';
 import { scratchName } from './core/capabilities.ts';
 import { Failure } from './core/failure.ts';
@@ -87,7 +88,7 @@ function refusal(route: Route, journal: Journal): string | undefined {
     return 'it was never scanned in full: sync it first';
   const halt = journal.halt(folderId);
   if (halt !== undefined) return `it is halted (${halt})`;
-  const root = lookAtRoot(folder.name, folder.path);
+  const root = lookAtRoot(systemFiles, folder.name, folder.path);
   if (root.state !== 'ok') return root.message;
   const doubt = rootDoubt(root, journal.deletes.root(folderId));
   if (doubt !== undefined) return `its root is in doubt (${doubt})`;
@@ -97,13 +98,15 @@ function refusal(route: Route, journal: Journal): string | undefined {
   return unreadable(route, root.path);
 }
 
-function unreadable({ folder, selection, selects }: Route, root: string): string | undefined {
+function unreadable({ folder, selection, selects, clock }: Route, root: string): string | undefined {
   const subject = {
     folderId: -1,
     root,
     routeIds: [],
     symlinks: folder.symlinks,
     selection,
+    files: systemFiles,
+    clock,
     selects: (_routeId: number, path: string, file: Parameters<Route['selects']>[1]) => selects(path, file),
     known: nothingKnown,
     reported: new Set<string>(),

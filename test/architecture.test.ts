@@ -14,17 +14,18 @@ interface Layer {
 const layers: Readonly<Record<string, Layer>> = {
   core: { uses: [] },
   version: { uses: [] },
+  edge: { uses: [] },
   control: { uses: [] },
   config: { uses: ['core'] },
-  journal: { uses: ['core'], knows: ['config'] },
-  transfer: { uses: ['core'], knows: ['config'] },
-  watch: { uses: ['core', 'journal'] },
+  journal: { uses: ['core', 'edge'], knows: ['config'] },
+  transfer: { uses: ['core'], knows: ['config', 'edge'] },
+  watch: { uses: ['core', 'edge', 'journal'] },
   observe: { uses: ['core'], knows: ['config', 'journal'] },
-  drain: { uses: ['core', 'journal', 'transfer'], knows: ['config', 'watch', 'observe'] },
-  check: { uses: ['core', 'config', 'transfer', 'watch'] },
+  drain: { uses: ['core', 'journal', 'transfer'], knows: ['config', 'edge', 'watch', 'observe'] },
+  check: { uses: ['core', 'config', 'edge', 'transfer', 'watch'] },
   estimate: { uses: ['core', 'transfer'], knows: ['config'] },
   naming: { uses: ['config'], knows: ['journal'] },
-  deletes: { uses: ['core', 'config', 'journal', 'watch', 'naming'] },
+  deletes: { uses: ['core', 'config', 'journal', 'watch', 'naming'], knows: ['edge'] },
   conflicts: { uses: ['core', 'config', 'journal', 'naming'] },
   failures: { uses: ['core', 'config', 'journal', 'observe', 'naming'] },
   history: { uses: ['core', 'config', 'journal', 'naming'] },
@@ -35,6 +36,7 @@ const layers: Readonly<Record<string, Layer>> = {
       'conflicts',
       'deletes',
       'failures',
+      'edge',
       'journal',
       'transfer',
       'watch',
@@ -43,8 +45,8 @@ const layers: Readonly<Record<string, Layer>> = {
       'version',
     ],
   },
-  plan: { uses: ['core', 'config', 'journal', 'transfer', 'watch', 'drain', 'daemon', 'estimate'] },
-  prune: { uses: ['core', 'config', 'journal', 'transfer', 'watch', 'drain', 'daemon', 'plan'] },
+  plan: { uses: ['core', 'config', 'edge', 'journal', 'transfer', 'watch', 'drain', 'daemon', 'estimate'] },
+  prune: { uses: ['core', 'config', 'edge', 'journal', 'transfer', 'watch', 'drain', 'daemon', 'plan'] },
   cli: {
     uses: [
       'core',
@@ -52,6 +54,7 @@ const layers: Readonly<Record<string, Layer>> = {
       'conflicts',
       'control',
       'deletes',
+      'edge',
       'failures',
       'history',
       'journal',
@@ -89,6 +92,28 @@ const imports = /^(?:import|export)( type)?\b[^;]*?from '([^']+)'|\bimport\('([^
 const impure =
   /\b(?:(?:Date\.now|Math\.random|performance|process|setTimeout|setInterval|crypto)\b|new Date\(\))/;
 
+/** What is simulated runs on the clock and the files that it is handed, or a seed would not come out the same twice. */
+const simulated =
+  /^(?:core|drain|journal|watch)\/|^transfer\/(?:begun|open|reading|upload)\.ts$|^(?:conflicts|daemon|deletes|failures)\.ts$/;
+const ofTheWorld =
+  /\b(?:Date\.now|Math\.random|performance\.now|setTimeout|setInterval|setImmediate|randomUUID|randomBytes)\b|new Date\(\)|'node:(?:fs|timers)[^']*'/g;
+/** Watches of the kernel, and threads: the simulation has others. */
+const watches = /^watch\/(?:gauge|limits|listing|thread|watched|watcher|worker)\.ts$/;
+/** Files that are not simulated: the journal's own, and those that only `check` looks at. */
+const otherFiles: Readonly<Record<string, readonly string[]>> = {
+  'journal/journal.ts': ["'node:fs'"],
+  'journal/lineage.ts': ["'node:fs'", 'randomUUID'],
+  'journal/soundness.ts': ["'node:fs'"],
+  'watch/directories.ts': ["'node:fs'"],
+};
+
+/** Uses of the world that a file should have been handed. */
+function worldly(file: string, code: string): string[] {
+  if (!simulated.test(file) || watches.test(file)) return [];
+  const found = new Set([...code.matchAll(ofTheWorld)].map(([use]) => use));
+  return [...found].filter((use) => !otherFiles[file]?.includes(use));
+}
+
 /** What is wrong with a file, which is named by its path in src. */
 function violations(file: string, text: string): string[] {
   const layer = layerOf(file);
@@ -98,7 +123,9 @@ function violations(file: string, text: string): string[] {
       ? layerViolation(layer, layerOf(path.posix.join(path.dirname(file), target)), type !== undefined)
       : packageViolation(layer, file, target);
   });
-  if (layer === 'core') found.push(impure.exec(text.replaceAll(/\/\/.*|\/\*[^]*?\*\//g, ''))?.[0]);
+  const code = text.replaceAll(/\/\/.*|\/\*[^]*?\*\//g, '');
+  if (layer === 'core') found.push(impure.exec(code)?.[0]);
+  else found.push(...worldly(file, code));
   return found.filter((violation) => violation !== undefined).map((violation) => `${file}: ${violation}`);
 }
 
@@ -169,6 +196,14 @@ describe('what is not allowed is found', () => {
       `import { S3Client } from '@aws-sdk/client-s3';`,
       '@aws-sdk/client-s3 may not be imported here',
     ],
+    ['drain/drain.ts', 'const now = Date.now();', 'Date.now'],
+    ['drain/drain.ts', 'setTimeout(resolve, 1);', 'setTimeout'],
+    ['drain/handled.ts', 'const jitter = Math.random();', 'Math.random'],
+    ['drain/act.ts', `import timers from 'node:timers/promises';`, "'node:timers/promises'"],
+    ['transfer/open.ts', `import fs from 'node:fs';`, "'node:fs'"],
+    ['watch/scan.ts', 'const at = performance.now();', 'performance.now'],
+    ['journal/journal.ts', 'const id = randomUUID();', 'randomUUID'],
+    ['daemon.ts', 'const now = new Date();', 'new Date()'],
     ['cli/text.ts', `import leftPad from 'left-pad';`, 'left-pad may not be imported here'],
   ])('%s: %s', (file, text, violation) => {
     expect(violations(file, text)).toEqual([`${file}: ${violation}`]);
@@ -178,7 +213,9 @@ describe('what is not allowed is found', () => {
     ['core/decide.ts', `import { agreed } from './baseline.ts';\n// Date.now() is an argument\nnew Date(ms)`],
     ['journal/journal.ts', `import type { RouteIdentity } from '../config/config.ts';`],
     ['journal/journal.ts', `import Database from 'better-sqlite3';`],
-    ['drain/drain.ts', `const now = Date.now();`],
+    ['journal/journal.ts', `import fs from 'node:fs';`],
+    ['watch/thread.ts', `const at = performance.now();`],
+    ['cli/progress.ts', `const now = Date.now();`],
   ])('and what is allowed is not: %s: %j', (file, text) => {
     expect(violations(file, text)).toEqual([]);
   });

@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { systemFiles } from '../edge/files.ts';
 import type { Config, FolderConfig } from '../config/config.ts';
 import { countDirectories } from '../watch/directories.ts';
 import { networkFileSystem, watchesMax } from '../watch/limits.ts';
@@ -19,7 +20,7 @@ export function checkStateDir(stateDir: string, freeBytes = freeBytesOf): Findin
   // It is made at the first start: what counts is the nearest directory that exists.
   let existing = stateDir;
   while (!fs.existsSync(existing)) existing = path.dirname(existing);
-  const network = networkFileSystem(existing);
+  const network = networkFileSystem(systemFiles.fileSystem(existing));
   if (network) {
     const message = `is on ${network}, where a SQLite journal is not safe`;
     return [finding('error', 'state-dir', subject, message, 'choose a directory on a local disk')];
@@ -82,18 +83,18 @@ const examplesMax = 3;
 
 export function checkFolder(folder: FolderConfig): { findings: Finding[]; directories: number } {
   const subject = `folder "${folder.name}"`;
-  const root = lookAtRoot(folder.name, folder.path);
+  const root = lookAtRoot(systemFiles, folder.name, folder.path);
   if (root.state !== 'ok') {
     const message = root.message.replace(`${subject}: `, '');
     return { findings: [finding('error', 'folder', subject, message)], directories: 0 };
   }
   const findings = [finding('ok', 'folder', subject, `${folder.path} can be read`)];
-  const network = networkFileSystem(folder.path);
+  const network = networkFileSystem(systemFiles.fileSystem(folder.path));
   if (network) {
     const message = `is on ${network}, which tells nothing of changes made elsewhere: it is polled`;
     findings.push(finding('warning', 'folder', subject, message));
   }
-  const { count, unreadable } = countDirectories(root.path, new Selection(folder));
+  const { count, unreadable } = countDirectories(root.path, new Selection(folder, systemFiles));
   if (unreadable.length > 0) {
     const examples = unreadable.slice(0, examplesMax).join(', ');
     const more = unreadable.length > examplesMax ? ', …' : '';

@@ -1,5 +1,7 @@
 // `deletes approve` and `deletes discard`: a person's answer, which the daemon carries out at once, or the next one that
 // starts.
+import { systemClock } from '../edge/clock.ts';
+import { systemFiles } from '../edge/files.ts';
 import type { Config } from '../config/config.ts';
 import { askDaemon } from '../control/client.ts';
 import { answerDeletes, type Answer, type Answered } from '../deletes.ts';
@@ -42,7 +44,7 @@ function answerInJournal(config: Config, wanted: Answer): Answered {
   known.close();
   const journal = Journal.open(config.stateDir);
   try {
-    return answerDeletes(config, journal, wanted, Date.now());
+    return answerDeletes(config, journal, wanted, { clock: systemClock, files: systemFiles });
   } finally {
     journal.close();
   }

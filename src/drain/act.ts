@@ -1,11 +1,11 @@
 // Act: handles one claimed change from the first look to the way it ended. Never throws for what can be expected of
 // files and stores; what it throws is a bug.
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Action } from '../core/action.ts';
 import type { Facts } from '../core/decide.ts';
 import { unlessDenied } from '../core/failure.ts';
 import type { FileState, Local } from '../core/file.ts';
 import type { Origin } from '../core/origin.ts';
+import type { Clock } from '../edge/clock.ts';
 import type { Claim, Journal } from '../journal/journal.ts';
 import type { ByteBudget } from '../transfer/limits.ts';
 import { singlePutMax } from '../transfer/part-size.ts';
@@ -75,9 +75,9 @@ export async function handle(
         : refuseKey(route, claim, keyed.key, facts.local, tools.journal);
       if (refused) return refused;
     }
-    await untilTickPassed(facts.local);
+    await untilTickPassed(facts.local, route.clock);
     const key = keyed.kind === 'key' ? keyed.key : '';
-    const uploads = uploadMemory(tools.journal, claim);
+    const uploads = uploadMemory(route, claim, tools.journal);
     const handled = isExcluded(route, claim.path, facts.local)
       ? excluded
       : await bringInLine(route, claim, { path: claim.path, key }, facts, { ...tools, uploads });
@@ -117,7 +117,7 @@ function refuseKey(
 ): Handled | undefined {
   if (route.sharing.length === 0) return undefined;
   if (!route.keysInFlight.take(key, claim)) {
-    const readyAtMs = Date.now() + keyInFlightMs;
+    const readyAtMs = route.clock.now() + keyInFlightMs;
     return {
       end: { kind: 'released', readyAtMs, tried: false },
       outcome: 'retry',
@@ -158,7 +158,7 @@ async function bringInLine(
     if ('end' in performed) return performed;
     facts = { ...resolved.facts, ...performed };
   }
-  return retry(claim, 'PreconditionFailed', 'the object kept changing while it was looked at');
+  return retry(route, claim, 'PreconditionFailed', 'the object kept changing while it was looked at');
 }
 
 async function perform(
@@ -202,7 +202,7 @@ async function uploadFile(
   if (route.emulates && !wasAsked(facts.remote)) {
     return { remote: await route.destination.head(subject.key), content: undefined };
   }
-  const beganMs = Date.now();
+  const beganMs = route.clock.now();
   const result = await send(route, claim, subject, action, tools);
   switch (result.kind) {
     case 'written':
@@ -212,7 +212,7 @@ async function uploadFile(
     case 'vanished':
       return lookAgain(route, claim, 'changed while it was read');
     case 'interrupted':
-      return interrupted();
+      return interrupted(route);
     case 'too-large':
       return blocked('too-large', facts.local);
     case 'unfit':
@@ -220,7 +220,7 @@ async function uploadFile(
     case 'cannot-enforce':
       return blocked('store-cannot-enforce', facts.local);
     case 'busy':
-      return busy(claim);
+      return busy(route, claim);
     case 'uncertain':
     case 'precondition-failed':
     case 'missing': {
@@ -247,6 +247,7 @@ function send(
 ): Promise<UploadResult> {
   return upload({
     destination: route.destination,
+    clock: route.clock,
     root: route.root,
     path: subject.path,
     key: subject.key,
@@ -276,7 +277,7 @@ async function copyObject(
     case 'written':
       return copied(route, action, result, facts);
     case 'busy':
-      return busy(claim);
+      return busy(route, claim);
     case 'not-copied':
       return result.facts;
   }
@@ -293,7 +294,7 @@ async function bringRulesToBear(
 ): Promise<Handled> {
   if (facts.local.kind !== 'file' || handled.end.kind !== 'settled') return handled;
   const baseline = handled.end.baseline ?? facts.baseline;
-  const drift = baseline && driftOf(route, path, baseline, Date.now());
+  const drift = baseline && driftOf(route, path, baseline, route.clock.now());
   if (!drift) return handled;
   const applied = await applyRules(route, key, baseline, drift, tools.journal);
   const reason = drift.fields.join(', ');
@@ -310,7 +311,7 @@ async function bringRulesToBear(
         : inConflict(route, key, 'remote-changed', { ...facts, remote });
     }
     case 'busy':
-      return retry(claim, 'ConditionalRequestConflict', 'another write to the key was under way');
+      return retry(route, claim, 'ConditionalRequestConflict', 'another write to the key was under way');
     case 'left':
       return handled;
   }
@@ -349,10 +350,10 @@ async function supplement(route: Route, { path, key }: Subject, { local, remote 
  * Waits until a write that comes now would get another timestamp than the last one: the fence around reading compares
  * timestamps, and on kernels before 6.13 two writes within a tick (4 to 10 ms) have the same.
  */
-async function untilTickPassed(local: Local): Promise<void> {
+async function untilTickPassed(local: Local, clock: Clock): Promise<void> {
   if (local.kind !== 'file') return;
-  const ageMs = Date.now() - lastWriteMs(local.file);
-  if (ageMs >= 0 && ageMs < clockTickMs) await delay(clockTickMs - ageMs);
+  const ageMs = clock.now() - lastWriteMs(local.file);
+  if (ageMs >= 0 && ageMs < clockTickMs) await clock.sleep(clockTickMs - ageMs);
 }
 
 function lastWriteMs(file: FileState): number {

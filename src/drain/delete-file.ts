@@ -30,7 +30,12 @@ export async function deleteFile(
   if (occupantOf(route, subject.path, subject.key, journal) !== undefined) return keptFor('key-collision');
   // A file that has another name by now is not gone: its object goes when it is in S3 under that.
   if (isNeeded)
-    return retry(claim, 'rename-pending', 'its file was renamed and is not in S3 under its new name yet');
+    return retry(
+      route,
+      claim,
+      'rename-pending',
+      'its file was renamed and is not in S3 under its new name yet',
+    );
   const heir = journal.origins.heir(claim.routeId, { path: subject.path, file: claim.baseline!.file });
   if (heir === 'unsynced') return keptAsGone(claim.baseline!);
   const result = await deleteObject(route, claim, subject, action, remote, deletes);
@@ -46,7 +51,7 @@ export async function deleteFile(
     case 'looked':
       return { remote: result.remote };
     case 'busy':
-      return busy(claim);
+      return busy(route, claim);
     case 'archive-key-too-long':
       return blocked('archive-key-too-long', local);
     case 'stopped':

@@ -1,6 +1,5 @@
 // Deletes: whether one may be sent, and sending it. `decide` says which object a deleted file leaves behind; here the guards
 // of core/safety.ts are given the facts of the moment before the request, and asked again before each request.
-import { setTimeout as delay } from 'node:timers/promises';
 import type { FolderConfig } from '../config/config.ts';
 import type { Action } from '../core/action.ts';
 import { archiveKeyFor } from '../core/key.ts';
@@ -64,7 +63,7 @@ export class FolderDeletes {
 
   /** May the delete of a claim be sent at this moment? @throws the system's error when the path cannot be looked at */
   judge(route: Route, claim: Claim): Verdict {
-    const nowMs = Date.now();
+    const nowMs = route.clock.now();
     const { deletes } = this.#journal;
     const { kind, ...local } = look(route.root, claim.path);
     const verdict = judgeDelete({
@@ -137,7 +136,7 @@ export class FolderDeletes {
         return 'a symbolic link stands where one of its directories was';
       case 'too-many': {
         const waiting = this.#journal.deletes.waiting(route.routeId, Number.MAX_SAFE_INTEGER);
-        const recent = this.#journal.deletes.recent(route.routeId, Date.now());
+        const recent = this.#journal.deletes.recent(route.routeId, route.clock.now());
         const sent = recent === 0 ? '' : ` and ${recent} went within the last hour`;
         return `${waiting} deletes wait${sent}: max-delete allows ${maxDelete.count}, and ${maxDelete.percent} % of the files`;
       }
@@ -234,8 +233,8 @@ async function archive(
   { path, key }: Subject,
   etag: string,
 ): Promise<DeleteResult | { readonly kind: 'written' }> {
-  const { destination } = route;
-  const archived = archiveKeyFor(route.folder.archivePrefix, tailIn(route, key), Date.now());
+  const { destination, clock } = route;
+  const archived = archiveKeyFor(route.folder.archivePrefix, tailIn(route, key), clock.now());
   if (archived.kind === 'blocked') return { kind: 'archive-key-too-long' };
   const baseline = claim.baseline!;
   const description = describeBody(route.describe(path, baseline.file), baseline);
@@ -259,7 +258,7 @@ async function archive(
     case 'missing':
     case 'precondition-failed':
       // The source is another object, or the key is taken, which takes the clock to have been set back: with another time.
-      await delay(1);
+      await clock.sleep(1);
       return { kind: 'looked', remote: await destination.head(key) };
   }
 }

@@ -3,6 +3,7 @@
 import type { Logger } from '../observe/log.ts';
 import { Failure, isTemporary } from '../core/failure.ts';
 import type { Outcome } from '../core/action.ts';
+import type { Clock, Timer } from '../edge/clock.ts';
 import type { Claim, Completion, Journal, RouteTrouble } from '../journal/journal.ts';
 import type { ByteBudget } from '../transfer/limits.ts';
 import { handle } from './act.ts';
@@ -60,7 +61,7 @@ export class Drain {
   readonly #inFlight = new Map<number, Claim>();
   readonly #completions: Completion[] = [];
   readonly #trouble = new Trouble();
-  readonly #startedMs = Date.now();
+  readonly #startedMs: number;
   #oldestCompletionMs = Infinity;
   #prepared = false;
   #preparing = false;
@@ -77,6 +78,7 @@ export class Drain {
   constructor(route: Route, options: DrainOptions) {
     this.route = route;
     this.#options = options;
+    this.#startedMs = route.clock.now();
     route.endpoint.join(route.routeId);
     // What kept the route from working before the restart may be mended: it is found out anew.
     this.#reported = options.journal.trouble(route.routeId)?.code;
@@ -167,12 +169,16 @@ export class Drain {
     this.#record(0);
   }
 
+  get #clock(): Clock {
+    return this.route.clock;
+  }
+
   get #stopping(): boolean {
     return this.#stop.signal.aborted;
   }
 
   get #mayStart(): boolean {
-    return !this.#halted && this.#refused === undefined && Date.now() >= this.#pausedUntilMs;
+    return !this.#halted && this.#refused === undefined && this.#clock.now() >= this.#pausedUntilMs;
   }
 
   get #pausedUntilMs(): number {
@@ -180,13 +186,13 @@ export class Drain {
     return Math.max(
       this.#trouble.current?.nextTryMs ?? 0,
       endpoint.trouble.current?.nextTryMs ?? 0,
-      endpoint.requestBudget?.nextStartMs(Date.now()) ?? 0,
+      endpoint.requestBudget?.nextStartMs(this.#clock.now()) ?? 0,
     );
   }
 
   /** The day's budget of requests nears its end. */
   get #isSlowed(): boolean {
-    return this.route.endpoint.requestBudget?.slowed(Date.now()) ?? false;
+    return this.route.endpoint.requestBudget?.slowed(this.#clock.now()) ?? false;
   }
 
   get #inTrouble(): boolean {
@@ -195,7 +201,7 @@ export class Drain {
 
   /** Before the first change: what does the store enforce, and what does it hold already? */
   async #prepare(): Promise<void> {
-    if (this.#prepared || this.#options.journal.nextReadyAtMs(this.route.routeId) > Date.now()) return;
+    if (this.#prepared || this.#options.journal.nextReadyAtMs(this.route.routeId) > this.#clock.now()) return;
     try {
       await prepareStore(this.route, this.#options.journal);
       await takeListing(this.route, this.#options.journal, this.#stop.signal);
@@ -222,7 +228,7 @@ export class Drain {
     const due =
       this.#completions.length >= this.route.endpoint.concurrency.limit / 2 ||
       this.#queue.length === 0 ||
-      Date.now() - this.#oldestCompletionMs >= recordAfterMs;
+      this.#clock.now() - this.#oldestCompletionMs >= recordAfterMs;
     if (due) this.#record(want);
   }
 
@@ -235,7 +241,7 @@ export class Drain {
     const order = this.#inTrouble ? 'newest' : 'oldest';
     // With the ends of changes, so that it takes no transaction of its own; or when nothing ends for now.
     const usages = completions.length > 0 || this.#isIdle ? this.route.destination.takeUsage() : [];
-    const claims = journal.turn({ completions, usages, routeId, want, order, nowMs: Date.now() });
+    const claims = journal.turn({ completions, usages, routeId, want, order, nowMs: this.#clock.now() });
     this.#origins.add(claims, findOrigins(this.route, claims, journal));
     this.#queue.push(...claims);
     for (const { claim } of completions) this.route.keysInFlight.release(claim);
@@ -320,7 +326,7 @@ export class Drain {
     }
     switch (failure.class) {
       case 'throttled':
-        endpoint.concurrency.throttled(performance.now());
+        endpoint.concurrency.throttled(this.#clock.monotonic());
         return;
       case 'unreachable':
       case 'refused':
@@ -339,7 +345,7 @@ export class Drain {
   #beginTrouble(failure: Failure): void {
     const { endpoint } = this.route;
     const trouble = failure.class === 'unreachable' ? endpoint.trouble : this.#trouble;
-    trouble.begin(failure, Date.now(), Math.random());
+    trouble.begin(failure, this.#clock.now(), this.#clock.random());
     this.#report({ class: failure.class, code: failure.code, message: failure.message });
   }
 
@@ -352,7 +358,7 @@ export class Drain {
   #report(trouble: Omit<RouteTrouble, 'sinceMs'>): void {
     if (this.#reported === trouble.code) return;
     this.#reported = trouble.code;
-    this.#options.journal.recordTrouble(this.route.routeId, { ...trouble, sinceMs: Date.now() });
+    this.#options.journal.recordTrouble(this.route.routeId, { ...trouble, sinceMs: this.#clock.now() });
     this.#options.log.error({ ...this.#subject, code: trouble.code }, trouble.message);
   }
 
@@ -363,7 +369,7 @@ export class Drain {
     this.#reported = undefined;
     this.#options.journal.recordTrouble(this.route.routeId, undefined);
     // What failed one by one before it was seen to concern all.
-    if (!this.#hasWorked) this.#options.journal.retry(this.route.routeId, Date.now());
+    if (!this.#hasWorked) this.#options.journal.retry(this.route.routeId, this.#clock.now());
     this.#options.log.info(this.#subject, 'destination works again');
   }
 
@@ -373,7 +379,7 @@ export class Drain {
 
   #complete(completion: Completion): void {
     this.#completions.push(completion);
-    this.#oldestCompletionMs = Math.min(this.#oldestCompletionMs, Date.now());
+    this.#oldestCompletionMs = Math.min(this.#oldestCompletionMs, this.#clock.now());
   }
 
   #releaseQueue(): void {
@@ -393,15 +399,15 @@ export class Drain {
   }
 
   async #sleep(wake: Promise<void>): Promise<void> {
-    const dueMs = this.#nextDueMs() - Date.now();
+    const dueMs = this.#nextDueMs() - this.#clock.now();
     if (dueMs <= 0) return;
-    let timer: NodeJS.Timeout | undefined;
+    let timer: Timer | undefined;
     const timeout = new Promise<void>((resolve) => {
       // Longer waits than a minute are cut: a wall clock that was set does not make the drain oversleep.
-      timer = setTimeout(resolve, Math.min(dueMs, 60_000));
+      timer = this.#clock.after(Math.min(dueMs, 60_000), resolve);
     });
     await Promise.race([wake, timeout]);
-    clearTimeout(timer);
+    this.#clock.cancel(timer);
   }
 
   #nextDueMs(): number {

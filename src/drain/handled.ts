@@ -89,7 +89,7 @@ export function copied(
     etag,
     ...(versionId !== undefined && { versionId }),
     ...(transform !== undefined && { transform }),
-    recorded: recordedOf(route, description, Date.now()),
+    recorded: recordedOf(route, description, route.clock.now()),
     ...(checksum && { checksum }),
   };
   const end = { kind: 'settled', baseline: settled } as const;
@@ -220,23 +220,24 @@ function sightingOf(local: Local | undefined): Sighting {
 }
 
 /** We stop: what was sent of it is gone on with next time. */
-export function interrupted(): Handled {
-  const end = { kind: 'released', readyAtMs: Date.now(), tried: false } as const;
+export function interrupted({ clock }: Route): Handled {
+  const end = { kind: 'released', readyAtMs: clock.now(), tried: false } as const;
   return { end, outcome: 'retry', reason: 'stopped', bytes: 0 };
 }
 
-export function busy(claim: Claim): Handled {
-  return retry(claim, 'ConditionalRequestConflict', 'another write to the key was under way');
+export function busy(route: Route, claim: Claim): Handled {
+  return retry(route, claim, 'ConditionalRequestConflict', 'another write to the key was under way');
 }
 
-export function retry(claim: Claim, code: string, message: string, random = Math.random()): Handled {
-  const readyAtMs = Date.now() + backoffMs(claim.attempts + 1, random);
+export function retry({ clock }: Route, claim: Claim, code: string, message: string): Handled {
+  const readyAtMs = clock.now() + backoffMs(claim.attempts + 1, clock.random());
   return { end: { kind: 'retry', readyAtMs, code, message }, outcome: 'retry', reason: code, bytes: 0 };
 }
 
 /** The file is being written: leave it alone for as long as it takes to settle. */
 export function lookAgain(route: Route, claim: Claim, message: string): Handled {
-  const readyAtMs = Date.now() + Math.max(100, Math.min(route.folder.settleMs, 2_000) * (claim.attempts + 1));
+  const settleMs = Math.min(route.folder.settleMs, 2_000) * (claim.attempts + 1);
+  const readyAtMs = route.clock.now() + Math.max(100, settleMs);
   return {
     end: { kind: 'retry', readyAtMs, code: 'changed-while-read', message },
     outcome: 'retry',
@@ -255,7 +256,7 @@ export function failed(route: Route, claim: Claim, error: unknown): Handled {
     case undefined:
       throw error;
     default:
-      return retry(claim, code, message);
+      return retry(route, claim, code, message);
   }
 }
 
@@ -280,7 +281,7 @@ function failedRequest(route: Route, claim: Claim, failure: Failure): Handled {
     case 'refused':
       return {
         // The SDK may have tried before, and have been heard, when nobody was there the last time.
-        end: { kind: 'released', readyAtMs: Date.now(), tried: failure.mayHaveLanded },
+        end: { kind: 'released', readyAtMs: route.clock.now(), tried: failure.mayHaveLanded },
         outcome: 'retry',
         reason: code,
         bytes: 0,
@@ -288,6 +289,6 @@ function failedRequest(route: Route, claim: Claim, failure: Failure): Handled {
       };
     case 'transient':
     case 'throttled':
-      return { ...retry(claim, code, message), failure };
+      return { ...retry(route, claim, code, message), failure };
   }
 }

@@ -4,7 +4,6 @@ import { Failure } from '../core/failure.ts';
 import { keyFor } from '../core/key.ts';
 import type { Journal } from '../journal/journal.ts';
 import { probe } from '../transfer/probe.ts';
-import { S3Destination } from '../transfer/s3.ts';
 import { tailIn } from './keys.ts';
 import type { Route } from './route.ts';
 
@@ -55,12 +54,11 @@ async function learn(route: Route, journal: Journal): Promise<Capabilities> {
   // What was denied may be allowed by now.
   const mayDelete = !deletes(route) || remembered?.deleteIfMatch !== 'denied';
   const isKnown = remembered && remembered.putIfMatch !== 'denied' && mayDelete;
-  const capabilities = isKnown ? remembered : await probe(route.destination as S3Destination, route.prefix);
-  if (!isKnown) journal.recordCapabilities(route.destinationId, JSON.stringify(capabilities), Date.now());
-  if (route.destination instanceof S3Destination) {
-    route.destination.ifMatchQuoted = capabilities.putIfMatch !== 'unquoted';
-    route.destination.keeps.parts.tags = capabilities.multipartTags;
-  }
+  const capabilities = isKnown ? remembered : await probe(route.destination, route.prefix);
+  if (!isKnown)
+    journal.recordCapabilities(route.destinationId, JSON.stringify(capabilities), route.clock.now());
+  route.destination.ifMatchQuoted = capabilities.putIfMatch !== 'unquoted';
+  route.destination.keeps.parts.tags = capabilities.multipartTags;
   route.capabilities = capabilities;
   return capabilities;
 }
@@ -113,7 +111,7 @@ function needsIfMatch({ judgement: { policy } }: Route): boolean {
  * every write to a key that exists.
  */
 export async function takeListing(route: Route, journal: Journal, signal: AbortSignal): Promise<void> {
-  const { routeId, prefix, judgement } = route;
+  const { routeId, prefix, judgement, clock } = route;
   if (journal.isListed(routeId)) return;
   journal.clearListing(routeId);
   try {
@@ -130,5 +128,5 @@ export async function takeListing(route: Route, journal: Journal, signal: AbortS
       throw error;
     return;
   }
-  journal.finishListing(routeId, Date.now());
+  journal.finishListing(routeId, clock.now());
 }

@@ -6,6 +6,7 @@ import type { ObjectDescription } from '../core/description.ts';
 import type { FileState } from '../core/file.ts';
 import type { ChecksumAlgorithm } from '../core/object.ts';
 import type { DescribedFile, TailOf } from '../core/rules.ts';
+import type { Clock } from '../edge/clock.ts';
 import type { Destination } from '../transfer/destination.ts';
 import type { Root } from '../transfer/open.ts';
 import type { Selection } from '../watch/selection.ts';
@@ -19,6 +20,7 @@ export interface Route {
   readonly folder: FolderConfig;
   readonly to: RouteConfig;
   readonly root: Root;
+  readonly clock: Clock;
   /** What of the folder is synced at all. */
   readonly selection: Selection;
   /** What of it goes this way, as it is now. */

@@ -6,7 +6,7 @@ import type { Route } from './route.ts';
 
 export type ClaimUploads = ReturnType<typeof uploadMemory>;
 
-export function uploadMemory(journal: Journal, claim: Claim) {
+export function uploadMemory({ clock }: Route, claim: Claim, journal: Journal) {
   const { routeId, path } = claim;
   let uploadRow: number | undefined;
   let completedRow: number | undefined;
@@ -18,7 +18,7 @@ export function uploadMemory(journal: Journal, claim: Claim) {
     },
     begin(upload) {
       const begun = { ...upload, uploadId: '' };
-      ({ uploadRow } = journal.uploads.begin(routeId, path, begun, Date.now()));
+      ({ uploadRow } = journal.uploads.begin(routeId, path, begun, clock.now()));
     },
     created(uploadId) {
       if (uploadRow !== undefined) journal.uploads.created(uploadRow, uploadId);

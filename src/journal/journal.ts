@@ -16,6 +16,7 @@ import type { Sighting } from '../core/file.ts';
 import type { FailureClass } from '../core/failure.ts';
 import type { HistoryEntry } from '../core/history.ts';
 import type { HoldReason } from '../core/safety.ts';
+import { systemClock, type Clock } from '../edge/clock.ts';
 import { directoryOf, joinPath, nameOf } from '../core/key.ts';
 import type { Observation, Obstacle } from '../core/observation.ts';
 import { readyAtMs } from '../core/schedule.ts';
@@ -178,13 +179,15 @@ export class Journal {
   readonly history: History;
   readonly #database: Database.Database;
   readonly #lock: Database.Database | undefined;
+  readonly #clock: Clock;
   readonly #sql: Statements;
   /** Routes with or without rows in `listed`, as far as that was asked. */
   readonly #listings = new Map<number, boolean>();
 
-  private constructor(database: Database.Database, lock: Database.Database | undefined) {
+  private constructor(database: Database.Database, lock: Database.Database | undefined, clock: Clock) {
     this.#database = database;
     this.#lock = lock;
+    this.#clock = clock;
     this.#sql = prepareStatements(database);
     this.uploads = new Uploads(database);
     this.usages = new Usages(database);
@@ -199,16 +202,16 @@ export class Journal {
    * Opens the journal for writing, as the only process that does.
    * @throws JournalInUse when another s3syncd holds it; Error on anything that makes it unusable
    */
-  static open(stateDir: string): Journal {
+  static open(stateDir: string, clock: Clock = systemClock): Journal {
     fs.mkdirSync(stateDir, { recursive: true, mode: 0o700 });
     refuseNetworkFileSystem(stateDir);
     const lock = takeLock(stateDir);
     try {
-      const journal = Journal.#openOrRebuild(journalFile(stateDir), lock);
+      const journal = Journal.#openOrRebuild(journalFile(stateDir), lock, clock);
       // Claims do not survive their process; and whoever starts it may have mended what kept others from succeeding.
-      journal.#sql.startAfresh.run(Date.now());
-      journal.usages.forgetOld(dayOf(Date.now()));
-      journal.history.sweepAll(Date.now());
+      journal.#sql.startAfresh.run(clock.now());
+      journal.usages.forgetOld(dayOf(clock.now()));
+      journal.history.sweepAll(clock.now());
       journal.#sweepDescriptions();
       return journal;
     } catch (error) {
@@ -218,32 +221,32 @@ export class Journal {
   }
 
   /** A damaged journal is set aside for an empty one, which owns nothing until files and objects were compared. */
-  static #openOrRebuild(file: string, lock: Database.Database): Journal {
+  static #openOrRebuild(file: string, lock: Database.Database, clock: Clock): Journal {
     try {
-      return Journal.#openSound(file, lock);
+      return Journal.#openSound(file, lock, clock);
     } catch (error) {
       const why = damageIn(error);
       if (why === undefined) throw error;
-      const atMs = Date.now();
+      const atMs = clock.now();
       const kept = setAside(file, atMs);
-      const journal = Journal.#openSound(file, lock);
+      const journal = Journal.#openSound(file, lock, clock);
       journal.#recordRecovery({ kind: 'damaged', atMs, why, kept });
       return journal;
     }
   }
 
-  static #openSound(file: string, lock: Database.Database): Journal {
+  static #openSound(file: string, lock: Database.Database, clock: Clock): Journal {
     const database = openDatabase(file, {});
     try {
       // Before anything is written: what is set aside should be as it was found.
       assertSound(database);
       configure(database);
       migrate(database);
-      const journal = new Journal(database, lock);
+      const journal = new Journal(database, lock, clock);
       const lineage = continueLineage(database, file);
       if (lineage === 'copy' || lineage === 'lost') {
         journal.#sql.distrust.run();
-        journal.#recordRecovery({ kind: lineage, atMs: Date.now() });
+        journal.#recordRecovery({ kind: lineage, atMs: clock.now() });
       }
       return journal;
     } catch (error) {
@@ -262,7 +265,7 @@ export class Journal {
     try {
       const database = openDatabase(file, { readonly: true, fileMustExist: true });
       const version = versionOf(database);
-      if (version === schemaVersion) return new Journal(database, undefined);
+      if (version === schemaVersion) return new Journal(database, undefined, systemClock);
       database.close();
       if (version === 0) return undefined;
     } catch (error) {
@@ -300,7 +303,7 @@ export class Journal {
         for (const forget of sql.forgetRoute) forget.run(before.route_id);
       } else if (before && before.judgement !== route.judgement) {
         sql.forgetInaction.run(before.route_id);
-        this.conflicts.lookAgain(before.route_id, Date.now());
+        this.conflicts.lookAgain(before.route_id, this.#clock.now());
       }
       const row = sql.upsertRoute.get(folderId, destinationId, route.identity, route.judgement)!;
       return {

@@ -19,10 +19,10 @@ export function identityOf(
 
 /** Has the store make an upload, and remembers it: that it will be asked first, then which one it is. */
 export async function beginUpload(
-  { destination, key, memory, description, checksum }: DescribedRequest,
+  { destination, key, memory, description, checksum, clock }: DescribedRequest,
   identity: UploadIdentity,
 ): Promise<UploadHandle> {
-  const beganMs = Date.now();
+  const beganMs = clock.now();
   memory.begin({ key, ...identity });
   try {
     const { uploadId, retried } = await destination.createUpload(key, description, checksum);

@@ -96,6 +96,10 @@ export interface StreamedWrite {
 
 export interface Destination {
   readonly name: string;
+  /** Some stores drop the tags or the locks of what is not a plain PUT; the probe tells, or else the first such write. */
+  readonly keeps: Record<IndirectWrite, { tags?: boolean; locks?: boolean }>;
+  /** Some stores take If-Match only without the quotes that S3 sends; the probe tells. */
+  ifMatchQuoted: boolean;
   /** Requests sent, by S3 operation. */
   readonly requests: ReadonlyMap<string, number>;
   /** What was sent since the last call, by operation and storage class. */

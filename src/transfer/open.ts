@@ -1,25 +1,27 @@
 // Opening and reading files of a watched folder, in which any local user may exchange a file, a directory or a link at
 // any moment. What is read is fenced: the same fd is fstat'ed before and after, and a difference means "look again".
-import fs from 'node:fs';
 import path from 'node:path';
-import type { BigIntStats } from 'node:fs';
 import type { FileState, Local, OtherType } from '../core/file.ts';
 import type { SymlinkMode } from '../core/policy.ts';
 import type { Surroundings } from '../core/safety.ts';
+import type { Files, FileStats } from '../edge/files.ts';
 
 export interface Root {
   /** Absolute path of the folder, links resolved. */
   path: string;
   readonly symlinks: SymlinkMode;
+  /** Where it lies. */
+  readonly files: Files;
 }
 
 /** What stands at a path now. @throws the system's error when that cannot be said (EACCES, EIO) */
 export function look(root: Root, filePath: string): Local {
   const absolute = path.join(root.path, filePath);
   try {
-    const stats = fs.lstatSync(absolute, { bigint: true, throwIfNoEntry: false });
+    const stats = root.files.lstat(absolute);
     if (!stats) return { kind: 'absent' };
-    if (root.symlinks === 'skip') return throughLink(absolute) ? { kind: 'absent' } : localFromStats(stats);
+    if (root.symlinks === 'skip')
+      return throughLink(root, absolute) ? { kind: 'absent' } : localFromStats(stats);
     return stats.isSymbolicLink() ? lookThrough(root, absolute) : localFromStats(stats);
   } catch (error) {
     // A parent that is a file now, or vanished meanwhile: there is nothing at this path.
@@ -30,31 +32,30 @@ export function look(root: Root, filePath: string): Local {
 }
 
 /** True when a directory above became a link: what stands behind it is not the folder's, as scans see it too. */
-function throughLink(absolute: string): boolean {
+function throughLink({ files }: Root, absolute: string): boolean {
   const directory = path.dirname(absolute);
-  return fs.realpathSync.native(directory) !== directory;
+  return files.realpath(directory) !== directory;
 }
 
-function lookThrough(root: Root, absolute: string): Local {
-  const stats = fs.statSync(absolute, { bigint: true, throwIfNoEntry: false });
+function lookThrough({ path: root, files }: Root, absolute: string): Local {
+  const stats = files.stat(absolute);
   if (!stats) return { kind: 'absent' };
-  const inside = isInside(root.path, fs.realpathSync(absolute));
-  return inside ? localFromStats(stats) : otherFromStats(fs.lstatSync(absolute, { bigint: true }));
+  if (isInside(root, files.realpath(absolute))) return localFromStats(stats);
+  const link = files.lstat(absolute);
+  return link ? otherFromStats(link) : { kind: 'absent' };
 }
 
 /** What there is above a path at which nothing stands. Never through a link, which may lead anywhere, unless links are followed. */
 export function surroundingsOf(root: Root, filePath: string): Surroundings {
-  let nearest = fs.statSync(root.path, { bigint: true, throwIfNoEntry: false });
+  const { files } = root;
+  let nearest = files.stat(root.path);
   if (!nearest) return { kind: 'nothing' };
   let absolute = root.path;
   for (const name of filePath.split('/').slice(0, -1)) {
     absolute = path.join(absolute, name);
-    let stats = fs.lstatSync(absolute, { bigint: true, throwIfNoEntry: false });
+    let stats = files.lstat(absolute);
     if (stats?.isSymbolicLink()) {
-      stats =
-        root.symlinks === 'follow'
-          ? fs.statSync(absolute, { bigint: true, throwIfNoEntry: false })
-          : undefined;
+      stats = root.symlinks === 'follow' ? files.stat(absolute) : undefined;
       if (!stats) return { kind: 'link' };
     }
     if (!stats?.isDirectory()) break;
@@ -65,18 +66,30 @@ export function surroundingsOf(root: Root, filePath: string): Surroundings {
 
 /** A file opened for reading, closed by `using`. */
 export class OpenFile implements Disposable {
-  readonly fd: number;
   /** As fstat saw it right after opening. */
   readonly state: FileState;
+  readonly #fd: number;
+  readonly #files: Files;
 
-  constructor(fd: number, state: FileState) {
-    this.fd = fd;
+  constructor(fd: number, state: FileState, files: Files) {
     this.state = state;
+    this.#fd = fd;
+    this.#files = files;
+  }
+
+  /** @returns how many bytes there were; 0 at the end */
+  read(into: Buffer, offset: number, length: number, position: number): Promise<number> {
+    return this.#files.read(this.#fd, into, offset, length, position);
+  }
+
+  /** The same without the thread pool: for what comes from the page cache in no time. */
+  readSync(into: Buffer, offset: number, length: number, position: number): number {
+    return this.#files.readSync(this.#fd, into, offset, length, position);
   }
 
   /** True when the file is still what it was when it was opened. */
   unchanged(): boolean {
-    const now = fs.fstatSync(this.fd, { bigint: true });
+    const now = this.#files.fstat(this.#fd);
     return (
       Number(now.size) === this.state.size &&
       now.mtimeNs === this.state.mtimeNs &&
@@ -85,7 +98,7 @@ export class OpenFile implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    fs.closeSync(this.fd);
+    this.#files.close(this.#fd);
   }
 }
 
@@ -96,27 +109,24 @@ export class OpenFile implements Disposable {
  * @throws the system's error when it is there and cannot be read
  */
 export function openFile(root: Root, filePath: string): OpenFile | undefined {
-  const follow = root.symlinks === 'follow' ? 0 : fs.constants.O_NOFOLLOW;
+  const { files } = root;
   const absolute = path.join(root.path, filePath);
   let fd: number;
   try {
-    fd = fs.openSync(
-      absolute,
-      fs.constants.O_RDONLY | fs.constants.O_NONBLOCK | fs.constants.O_NOCTTY | follow,
-    );
+    fd = files.open(absolute, root.symlinks === 'follow' ? 'follow' : 'refuse');
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP' || code === 'ENXIO') return undefined;
     throw error;
   }
-  const local = localFromStats(fs.fstatSync(fd, { bigint: true }));
-  const target = fs.readlinkSync(`/proc/self/fd/${fd}`);
+  const local = localFromStats(files.fstat(fd));
+  const target = files.pathOf(fd);
   const expected = root.symlinks === 'follow' ? isInside(root.path, target) : target === absolute;
   if (local.kind !== 'file' || !expected) {
-    fs.closeSync(fd);
+    files.close(fd);
     return undefined;
   }
-  return new OpenFile(fd, local.file);
+  return new OpenFile(fd, local.file, files);
 }
 
 /** Bytes read in one turn of the event loop without going through the thread pool: ~20 µs from the page cache. */
@@ -128,20 +138,20 @@ export async function readAll(file: OpenFile): Promise<Buffer | undefined> {
   // One byte more than the file had, so that growth shows.
   const buffer = Buffer.allocUnsafe(size + 1);
   const bytes =
-    size <= syncReadMax ? readFullySync(file.fd, buffer) : await readFully(file.fd, buffer, 0, size + 1);
+    size <= syncReadMax ? readFullySync(file, buffer) : await readFully(file, buffer, 0, size + 1);
   return bytes === size ? buffer.subarray(0, size) : undefined;
 }
 
 /** Fills `length` bytes from `position` as far as the file goes; returns how many there were. */
 export async function readFully(
-  fd: number,
+  file: OpenFile,
   buffer: Buffer,
   position: number,
   length: number,
 ): Promise<number> {
   let done = 0;
   while (done < length) {
-    const read = await readOnce(fd, buffer, done, length - done, position + done);
+    const read = await file.read(buffer, done, length - done, position + done);
     if (read === 0) break;
     done += read;
   }
@@ -153,30 +163,24 @@ export async function* pieces(file: OpenFile): AsyncGenerator<Buffer> {
   const buffer = Buffer.allocUnsafe(Math.min(1024 ** 2, Math.max(1, file.state.size)));
   let position = 0;
   while (position < file.state.size) {
-    const read = await readOnce(file.fd, buffer, 0, buffer.length, position);
+    const read = await file.read(buffer, 0, buffer.length, position);
     if (read === 0) return;
     position += read;
     yield buffer.subarray(0, read);
   }
 }
 
-function readFullySync(fd: number, buffer: Buffer): number {
+function readFullySync(file: OpenFile, buffer: Buffer): number {
   let done = 0;
   while (done < buffer.length) {
-    const read = fs.readSync(fd, buffer, done, buffer.length - done, done);
+    const read = file.readSync(buffer, done, buffer.length - done, done);
     if (read === 0) break;
     done += read;
   }
   return done;
 }
 
-function readOnce(fd: number, buffer: Buffer, offset: number, length: number, position: number) {
-  return new Promise<number>((resolve, reject) => {
-    fs.read(fd, buffer, offset, length, position, (error, read) => (error ? reject(error) : resolve(read)));
-  });
-}
-
-function localFromStats(stats: BigIntStats): Local {
+function localFromStats(stats: FileStats): Local {
   if (stats.isFile()) {
     return {
       kind: 'file',
@@ -195,7 +199,7 @@ function localFromStats(stats: BigIntStats): Local {
   return otherFromStats(stats);
 }
 
-function otherFromStats(stats: BigIntStats): Local {
+function otherFromStats(stats: FileStats): Local {
   const { mtimeNs, ctimeNs, ino } = stats;
   return {
     kind: 'other',
@@ -204,7 +208,7 @@ function otherFromStats(stats: BigIntStats): Local {
   };
 }
 
-function otherType(stats: BigIntStats): OtherType {
+function otherType(stats: FileStats): OtherType {
   if (stats.isDirectory()) return 'directory';
   if (stats.isSymbolicLink()) return 'symlink';
   if (stats.isFIFO()) return 'fifo';

@@ -15,7 +15,7 @@ const tagged: ObjectDescription = { ...plain, tags: { s3syncd: 'probe' } };
  * Probes the store with about sixteen requests.
  * @throws Failure when the scratch key cannot even be written
  */
-export async function probe(destination: S3Destination, prefix: string): Promise<Capabilities> {
+export async function probe(destination: Destination, prefix: string): Promise<Capabilities> {
   const key = `${prefix}${scratchName}`;
   const bytes = Buffer.from('s3syncd asks what this store enforces; this object may be deleted\n');
   const checksum = await checksumOf('crc32', bytes);
@@ -69,7 +69,7 @@ async function probeDelete(destination: Destination, key: string): Promise<boole
 }
 
 async function probeIfMatch(
-  destination: S3Destination,
+  destination: Destination,
   put: (precondition: Parameters<Destination['put']>[4]) => Promise<WriteResult>,
   etag: string,
 ): Promise<Capabilities['putIfMatch']> {

@@ -3,6 +3,7 @@ import type { Capabilities } from '../core/capabilities.ts';
 import type { ObjectDescription, Unfit } from '../core/description.ts';
 import type { FileState } from '../core/file.ts';
 import type { Checksum, ChecksumAlgorithm, Precondition } from '../core/object.ts';
+import type { Clock } from '../edge/clock.ts';
 import type { Destination, UploadHandle, WriteResult, WrittenPart } from './destination.ts';
 import type { ByteBudget } from './limits.ts';
 import type { Root } from './open.ts';
@@ -30,6 +31,7 @@ export interface UploadIdentity {
 
 export interface UploadRequest {
   readonly destination: Destination;
+  readonly clock: Clock;
   readonly root: Root;
   readonly path: string;
   readonly key: string;

@@ -79,9 +79,7 @@ export class S3Destination implements Destination {
   readonly #timing: Timing;
   /** With which an object can be looked at: the keys of SSE-C in the order to try, then none. */
   readonly #customerKeys: readonly (string | undefined)[];
-  /** Some stores drop the tags or the locks of what is not a plain PUT; the probe tells, or else the first such write. */
   readonly keeps: Record<IndirectWrite, { tags?: boolean; locks?: boolean }> = { parts: {}, copy: {} };
-  /** Some stores take If-Match only without the quotes that S3 sends; the probe tells. */
   ifMatchQuoted = true;
 
   /** @param customerKeys every key of SSE-C that the objects may be encrypted with */

@@ -195,10 +195,10 @@ async function sendParts(
     (partNumber) => !parts.has(partNumber),
   );
   const unrecorded: WrittenPart[] = [];
-  let recordedAtMs = performance.now();
+  let recordedAtMs = request.clock.monotonic();
   const record = () => {
     request.memory.recordParts(unrecorded.splice(0));
-    recordedAtMs = performance.now();
+    recordedAtMs = request.clock.monotonic();
   };
   let changed = false;
   // One failure ends all: the other lanes must not send what can never be completed.
@@ -209,7 +209,7 @@ async function sendParts(
     for (let partNumber = missing.shift(); partNumber !== undefined; partNumber = missing.shift()) {
       if (signal.aborted || changed) return;
       const length = partLength(size, partSize, partNumber);
-      const read = await readFully(file.fd, buffer, (partNumber - 1) * partSize, length);
+      const read = await readFully(file, buffer, (partNumber - 1) * partSize, length);
       if (read < length) changed = true;
       if (signal.aborted || changed) return;
       const bytes = buffer.subarray(0, length);
@@ -219,7 +219,7 @@ async function sendParts(
       request.onBytes(length);
       parts.set(partNumber, { ...part, checksum: checksum.value });
       unrecorded.push({ ...part, checksum: checksum.value });
-      if (performance.now() - recordedAtMs >= recordPartsEveryMs) record();
+      if (request.clock.monotonic() - recordedAtMs >= recordPartsEveryMs) record();
       widen();
     }
   };

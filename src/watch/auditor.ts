@@ -1,6 +1,6 @@
 // Auditor: decides when a folder's directories are audited, and says when the watcher is not to be trusted.
-import { isWatched, unwatchedDirectories, watchedInodes } from './audit.ts';
-import type { Selection } from './selection.ts';
+import type { Timer } from '../edge/clock.ts';
+import { isWatched, unwatchedDirectories, type AuditedFolder } from './audit.ts';
 
 export interface AuditPace {
   /** After directories changed: until then chokidar has caught up. */
@@ -15,12 +15,12 @@ const delayMaxMs = 60_000;
 const stormMin = 8;
 
 export class Auditor {
-  readonly #root: string;
-  readonly #selection: Selection;
+  readonly #folder: AuditedFolder;
+  readonly #watchedInodes: () => ReadonlySet<bigint> | undefined;
   readonly #usualDelayMs: number;
   readonly #onTrouble: (unwatchedInSuccession: number) => void;
   #delayMs: number;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Timer | undefined;
   /** False until an audit found the root among the watched: some file systems number their inodes twice. */
   #understands = false;
   #inSuccession = 0;
@@ -30,12 +30,13 @@ export class Auditor {
 
   /** @param onTrouble told how many audits in succession found unwatched directories; 0 after a mere storm */
   constructor(
-    folder: { readonly root: string; readonly selection: Selection },
+    folder: AuditedFolder,
+    watchedInodes: () => ReadonlySet<bigint> | undefined,
     pace: AuditPace,
     onTrouble: (unwatchedInSuccession: number) => void,
   ) {
-    this.#root = folder.root;
-    this.#selection = folder.selection;
+    this.#folder = folder;
+    this.#watchedInodes = watchedInodes;
     this.#usualDelayMs = this.#delayMs = pace.auditMs;
     this.#onTrouble = onTrouble;
   }
@@ -54,12 +55,12 @@ export class Auditor {
 
   stop(): void {
     this.#isStopped = true;
-    clearTimeout(this.#timer);
+    this.#folder.clock.cancel(this.#timer);
   }
 
   #arm(): void {
     if (!this.#isStopped && !this.#isRunning)
-      this.#timer ??= setTimeout(() => void this.#run(), this.#delayMs);
+      this.#timer ??= this.#folder.clock.after(this.#delayMs, () => void this.#run());
   }
 
   /** At most a tenth of the time, however busy the folder is. */
@@ -83,28 +84,29 @@ export class Auditor {
   }
 
   async #audit(): Promise<{ isClean: boolean; workMs: number }> {
-    const startedAt = performance.now();
-    const watched = watchedInodes();
+    const { clock } = this.#folder;
+    const startedAt = clock.monotonic();
+    const watched = this.#watchedInodes();
     if (watched === undefined) return { isClean: true, workMs: 0 };
-    this.#understands ||= isWatched(this.#root, '', watched);
+    this.#understands ||= isWatched(this.#folder, '', watched);
     if (!this.#understands) return { isClean: true, workMs: 0 };
-    let workMs = performance.now() - startedAt;
-    const steps = unwatchedDirectories(this.#root, this.#selection, watched);
+    let workMs = clock.monotonic() - startedAt;
+    const steps = unwatchedDirectories(this.#folder, watched);
     for (;;) {
-      const sliceAt = performance.now();
+      const sliceAt = clock.monotonic();
       const step = steps.next();
-      workMs += performance.now() - sliceAt;
+      workMs += clock.monotonic() - sliceAt;
       if (this.#isStopped) return { isClean: true, workMs };
-      if (!step.done) await new Promise<void>((resolve) => setImmediate(resolve));
+      if (!step.done) await clock.turn();
       else if (step.value.length === 0) return { isClean: true, workMs };
       else {
         // Perhaps they are so new that chokidar is about to watch them.
         await new Promise<void>((resolve) => {
-          this.#timer = setTimeout(resolve, this.#usualDelayMs);
+          this.#timer = clock.after(this.#usualDelayMs, resolve);
         });
         this.#timer = undefined;
-        const watchedNow = watchedInodes() ?? watched;
-        return { isClean: step.value.every((path) => isWatched(this.#root, path, watchedNow)), workMs };
+        const watchedNow = this.#watchedInodes() ?? watched;
+        return { isClean: step.value.every((path) => isWatched(this.#folder, path, watchedNow)), workMs };
       }
     }
   }

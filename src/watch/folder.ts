@@ -6,6 +6,8 @@
 import { hostname } from 'node:os';
 import { directoryOf, joinPath, nameOf } from '../core/key.ts';
 import { compileSelector } from '../core/selector.ts';
+import type { Clock, Timer } from '../edge/clock.ts';
+import type { Files } from '../edge/files.ts';
 import type { Known } from '../journal/known.ts';
 import { Aliases } from './aliases.ts';
 import { Auditor, type AuditPace } from './auditor.ts';
@@ -25,7 +27,7 @@ import {
 } from './scan.ts';
 import { ScanQueue } from './scan-queue.ts';
 import { Selection, ignoreFileName } from './selection.ts';
-import type { WatchEvents, Watcher, WatcherForm } from './watcher.ts';
+import type { WatchEvents, Watcher } from './watcher.ts';
 
 /** Everything that takes time, so that tests can take less of it. */
 export interface Pace extends AuditPace {
@@ -78,13 +80,23 @@ interface Session {
   rewatchMs: number;
 }
 
+/** What tells of changes in directories. */
+export interface Watching {
+  /** Not before it is needed: `once` saves the memory. */
+  load(): Promise<(root: string, selection: Selection, events: WatchEvents) => Watcher>;
+  /** Numbers of the inodes that are watched; undefined where the system does not say. */
+  watchedInodes(): ReadonlySet<bigint> | undefined;
+}
+
 export class FolderWatch {
   readonly #folder: WatchedFolder;
   readonly #known: Known;
   readonly #post: (message: FromWatch) => void;
   readonly #countEvent: () => void;
   readonly #pace: Pace;
-  readonly #form: WatcherForm | undefined;
+  readonly #watching: Watching;
+  readonly #files: Files;
+  readonly #clock: Clock;
   readonly #selection: Selection;
   readonly #selects: ScanSubject['selects'];
   readonly #outbox: Outbox;
@@ -98,21 +110,22 @@ export class FolderWatch {
   #rootTold: RootState = 'ok';
   #degradedTold = '';
   #closing: Promise<void> = Promise.resolve();
-  #collecting: NodeJS.Timeout | undefined;
-  #rootTimer: NodeJS.Timeout | undefined;
-  #scanTimer: NodeJS.Timeout | undefined;
-  #rewatchTimer: NodeJS.Timeout | undefined;
+  #collecting: Timer | undefined;
+  #rootTimer: Timer | undefined;
+  #scanTimer: Timer | undefined;
+  #rewatchTimer: Timer | undefined;
 
   constructor(
     folder: WatchedFolder,
     parts: {
       readonly known: Known;
       readonly post: (message: FromWatch) => void;
+      readonly watching: Watching;
+      readonly files: Files;
+      readonly clock: Clock;
       /** Told of every event of the system. */
       readonly countEvent?: () => void;
       readonly pace?: Pace;
-      /** Which form of watcher; the better one that works here unless a test wants the other. */
-      readonly form?: WatcherForm;
     },
   ) {
     this.#folder = folder;
@@ -120,9 +133,11 @@ export class FolderWatch {
     this.#post = parts.post;
     this.#countEvent = parts.countEvent ?? (() => undefined);
     this.#pace = parts.pace ?? usualPace;
-    this.#form = parts.form;
-    this.#selection = new Selection(folder);
-    this.#selects = compileSelectors(folder);
+    this.#watching = parts.watching;
+    this.#files = parts.files;
+    this.#clock = parts.clock;
+    this.#selection = new Selection(folder, parts.files);
+    this.#selects = compileSelectors(folder, parts.clock);
     this.#outbox = new Outbox(folder.folderId, parts.post);
   }
 
@@ -130,7 +145,14 @@ export class FolderWatch {
   start(watch: boolean): void {
     this.#watch = watch;
     this.#rootIsHere();
-    if (watch) this.#rootTimer = setInterval(() => this.#rootIsHere(), this.#pace.rootLookMs);
+    if (watch) this.#keepLookingAtRoot();
+  }
+
+  #keepLookingAtRoot(): void {
+    this.#rootTimer = this.#clock.after(this.#pace.rootLookMs, () => {
+      this.#rootIsHere();
+      this.#keepLookingAtRoot();
+    });
   }
 
   /** Scans everything as soon as possible. */
@@ -149,7 +171,7 @@ export class FolderWatch {
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    clearInterval(this.#rootTimer);
+    this.#clock.cancel(this.#rootTimer);
     this.#endSession();
     await this.#closing;
     this.#known.close();
@@ -160,7 +182,7 @@ export class FolderWatch {
   /** Looks at the root, and begins or ends the session that depends on it. True while a session goes on. */
   #rootIsHere(): boolean {
     if (this.#stopped) return false;
-    const look = lookAtRoot(this.#folder.name, this.#folder.path);
+    const look = lookAtRoot(this.#files, this.#folder.name, this.#folder.path);
     if (
       look.state === 'ok' &&
       look.identity === this.#session?.identity &&
@@ -193,7 +215,8 @@ export class FolderWatch {
       isPosting: false,
       isScanning: false,
       auditor: new Auditor(
-        { root: look.path, selection: this.#selection },
+        { root: look.path, selection: this.#selection, files: this.#files, clock: this.#clock },
+        () => this.#watching.watchedInodes(),
         this.#pace,
         (unwatchedInSuccession) => this.#audited(session, unwatchedInSuccession),
       ),
@@ -213,9 +236,9 @@ export class FolderWatch {
     session.ended = true;
     session.auditor.stop();
     this.#session = undefined;
-    clearTimeout(this.#collecting);
-    clearTimeout(this.#scanTimer);
-    clearTimeout(this.#rewatchTimer);
+    this.#clock.cancel(this.#collecting);
+    this.#clock.cancel(this.#scanTimer);
+    this.#clock.cancel(this.#rewatchTimer);
     this.#collecting = this.#rewatchTimer = undefined;
     this.#closeWatcher(session);
   }
@@ -238,17 +261,16 @@ export class FolderWatch {
   // Watching
 
   async #startWatching(session: Session): Promise<void> {
-    const unwatchable = unwatchableReason(session.root);
+    const unwatchable = unwatchableReason(session.root, this.#files);
     if (unwatchable !== undefined) session.degradedFor.add(unwatchable);
     else {
-      // Not before it is needed: `once` saves the memory.
-      const { openWatcher } = await import('./watcher.ts');
+      const openWatcher = await this.#watching.load();
       // The old handles first: two watchers of a path share one, and it may be dead.
       await this.#closing;
       if (session.ended) return;
       session.degradedFor.clear();
       const events = this.#eventsOf(session);
-      const watcher = openWatcher(session.root, this.#selection, events, this.#form);
+      const watcher = openWatcher(session.root, this.#selection, events);
       session.watcher = watcher;
       await watcher.ready;
       if (session.ended || session.watcher !== watcher) return;
@@ -352,7 +374,7 @@ export class FolderWatch {
     if (reasons.join('\n') === this.#degradedTold) return;
     this.#degradedTold = reasons.join('\n');
     if (reasons.length > 0 && session.rewatchAtMs === 0) {
-      session.rewatchAtMs = performance.now() + session.rewatchMs;
+      session.rewatchAtMs = this.#clock.monotonic() + session.rewatchMs;
     }
     this.#post({ kind: 'degraded', folderId: this.#folder.folderId, reasons });
   }
@@ -361,10 +383,10 @@ export class FolderWatch {
   #rewatchSoon(): void {
     const session = this.#session;
     if (!session?.watcher || this.#rewatchTimer) return;
-    this.#rewatchTimer = setTimeout(() => {
+    this.#rewatchTimer = this.#clock.after(this.#pace.suspicionMs, () => {
       this.#rewatchTimer = undefined;
       this.#rewatch(session);
-    }, this.#pace.suspicionMs);
+    });
   }
 
   #rewatch(session: Session): void {
@@ -381,11 +403,11 @@ export class FolderWatch {
   }
 
   #collect(session: Session, delayMs = this.#pace.collectMs): void {
-    this.#collecting ??= setTimeout(() => {
+    this.#collecting ??= this.#clock.after(delayMs, () => {
       this.#collecting = undefined;
       void this.#postMarks(session);
       void this.#runScans(session);
-    }, delayMs);
+    });
   }
 
   async #postMarks(session: Session): Promise<void> {
@@ -414,7 +436,7 @@ export class FolderWatch {
   }
 
   async #runScan(session: Session, extent: Extent): Promise<void> {
-    const startedAt = performance.now();
+    const startedAt = this.#clock.monotonic();
     if (extent === wholeFolder) this.#post({ kind: 'scanning', folderId: this.#folder.folderId });
     const aliases = new Aliases();
     const { folderId, routeIds, symlinks } = this.#folder;
@@ -425,6 +447,8 @@ export class FolderWatch {
         routeIds,
         symlinks,
         selection: this.#selection,
+        files: this.#files,
+        clock: this.#clock,
         selects: this.#selects,
         known: this.#known,
         reported: this.#reported,
@@ -440,9 +464,9 @@ export class FolderWatch {
     let pending: Batch = { cause: 'scan', observations: [], obstacles: [], cleared: [] };
     try {
       for (;;) {
-        const sliceAt = performance.now();
+        const sliceAt = this.#clock.monotonic();
         const step = steps.next();
-        workMs += performance.now() - sliceAt;
+        workMs += this.#clock.monotonic() - sliceAt;
         if (session.ended) return;
         if (step.done) {
           if (sizeOf(pending) > 0) await this.#send(session, pending);
@@ -456,7 +480,7 @@ export class FolderWatch {
           await this.#send(session, pending);
           pending = { cause: 'scan', observations: [], obstacles: [], cleared: [] };
         } else {
-          await new Promise<void>((resolve) => setImmediate(resolve));
+          await this.#clock.turn();
         }
         // A new directory does not wait until a large folder was walked to its end.
         if (extent === wholeFolder) {
@@ -494,30 +518,27 @@ export class FolderWatch {
       folderId: this.#folder.folderId,
       root: { identity, dev },
       ...counts,
-      durationMs: Math.round(performance.now() - startedAt),
+      durationMs: Math.round(this.#clock.monotonic() - startedAt),
     });
     this.#scanAgainLater(session, workMs);
     if (session.isWatching) session.auditor.scanned(workMs);
   }
 
   #scanAgainLater(session: Session, workMs: number): void {
-    clearTimeout(this.#scanTimer);
+    this.#clock.cancel(this.#scanTimer);
     if (!this.#watch) return;
     // Jitter: folders of one start must not all be walked in the same minute.
-    let delayMs = this.#folder.rescanMs * (0.9 + Math.random() * 0.2);
+    let delayMs = this.#folder.rescanMs * (0.9 + this.#clock.random() * 0.2);
     if (session.degradedFor.size > 0)
       delayMs = Math.min(delayMs, Math.max(this.#pace.pollMinMs, 10 * workMs));
-    this.#scanTimer = setTimeout(
-      () => {
-        const watchable = session.watcher !== undefined;
-        if (session.degradedFor.size > 0 && watchable && performance.now() >= session.rewatchAtMs) {
-          session.rewatchMs = Math.min(rewatchMaxMs, session.rewatchMs * 2);
-          session.rewatchAtMs = performance.now() + session.rewatchMs;
-          this.#rewatch(session);
-        } else this.#requestScan(session, wholeFolder, 0);
-      },
-      Math.min(delayMs, timeoutMaxMs),
-    );
+    this.#scanTimer = this.#clock.after(Math.min(delayMs, timeoutMaxMs), () => {
+      const watchable = session.watcher !== undefined;
+      if (session.degradedFor.size > 0 && watchable && this.#clock.monotonic() >= session.rewatchAtMs) {
+        session.rewatchMs = Math.min(rewatchMaxMs, session.rewatchMs * 2);
+        session.rewatchAtMs = this.#clock.monotonic() + session.rewatchMs;
+        this.#rewatch(session);
+      } else this.#requestScan(session, wholeFolder, 0);
+    });
   }
 
   /** Posts a batch unless the root is not what it was when the batch was found. */
@@ -526,8 +547,8 @@ export class FolderWatch {
   }
 }
 
-function unwatchableReason(root: string): string | undefined {
-  const network = networkFileSystem(root);
+function unwatchableReason(root: string, files: Files): string | undefined {
+  const network = networkFileSystem(files.fileSystem(root));
   if (network) return `${network} does not tell of changes made elsewhere: the folder is polled`;
   if (root.includes('\\'))
     return 'the path of the folder has a backslash, with which it cannot be watched: it is polled';
@@ -547,11 +568,11 @@ function sizeOf(batch: Batch): number {
   return batch.observations.length + batch.obstacles.length + batch.cleared.length;
 }
 
-function compileSelectors({ selectors, rules, name }: WatchedFolder): ScanSubject['selects'] {
+function compileSelectors({ selectors, rules, name }: WatchedFolder, clock: Clock): ScanSubject['selects'] {
   if (selectors.length === 0) return undefined;
   const context = { host: hostname(), folder: name };
   const byRoute = new Map(
     selectors.map(({ routeId, when }) => [routeId, compileSelector(when, rules, context)]),
   );
-  return (routeId, path, file) => byRoute.get(routeId)?.(path, file, Date.now()) ?? true;
+  return (routeId, path, file) => byRoute.get(routeId)?.(path, file, clock.now()) ?? true;
 }

@@ -1,5 +1,5 @@
 // What the kernel grants a watcher, and what to tell people when it does not suffice.
-import { readFileSync, statfsSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 
 /**
  * Events that fit into the kernel's queue between two reads; what comes on top is dropped without a word to Node
@@ -46,9 +46,9 @@ const networkFileSystems = new Map([
   [0x0bd00bd0, 'Lustre'],
 ]);
 
-/** The kind of network file system that a directory is on, undefined for a local one. */
-export function networkFileSystem(path: string): string | undefined {
-  return networkFileSystems.get(statfsSync(path).type);
+/** The kind of network file system that has this number, undefined for a local one. */
+export function networkFileSystem(number: number): string | undefined {
+  return networkFileSystems.get(number);
 }
 
 function readLimit(name: string): number | undefined {

@@ -4,17 +4,17 @@
 // Invariant: an error is never read as "empty" or "absent". What could not be read is an obstacle, and whatever the
 // journal knows below it stays as it is.
 //
-// Synchronous on purpose: `readdirSync` and `lstatSync` need about 3 µs of CPU per file, their promises 10 to 13. The
-// generator yields every few milliseconds instead, so that its thread stays responsive.
+// The walk is synchronous (`Files` says why). The generator yields every few milliseconds instead, so that its thread stays
+// responsive.
 import { isUtf8 } from 'node:buffer';
-import { lstatSync, readdirSync, realpathSync, statSync } from 'node:fs';
-import type { BigIntStats } from 'node:fs';
 import type { BlockReason } from '../core/action.ts';
 import type { Fingerprint, Sighting } from '../core/file.ts';
 import { directoryOf, joinPath, nameOf } from '../core/key.ts';
 import type { Observation, Obstacle } from '../core/observation.ts';
 import type { SymlinkMode } from '../core/policy.ts';
 import type { DescribedFile } from '../core/rules.ts';
+import type { Clock } from '../edge/clock.ts';
+import type { Files, FileStats } from '../edge/files.ts';
 import type { Known, KnownDirectory } from '../journal/known.ts';
 import type { Cleared } from './messages.ts';
 import { ignoreFileName, type Selection } from './selection.ts';
@@ -27,6 +27,8 @@ export interface ScanSubject {
   readonly routeIds: readonly number[];
   readonly symlinks: SymlinkMode;
   readonly selection: Selection;
+  readonly files: Files;
+  readonly clock: Pick<Clock, 'monotonic'>;
   /** Whether a route takes a file; absent where all routes take all. */
   readonly selects?: ((routeId: number, path: string, file: DescribedFile) => boolean) | undefined;
   readonly known: Pick<Known, 'directory'>;
@@ -77,7 +79,7 @@ const sliceFindingsMax = 500;
  * @throws RootUnreadable when the folder itself cannot be listed
  */
 export function* scan(subject: ScanSubject, extent: Extent = wholeFolder): Generator<Findings, ScanCounts> {
-  const slice = new Slice();
+  const slice = new Slice(subject.clock);
   const counts: ScanCounts = { files: 0, directories: 0, skippedSymlinks: 0, recognised: 0, missed: 0 };
   const walk = new Walk(subject, slice, counts);
   const start = yield* walk.begin(extent.path);
@@ -101,7 +103,7 @@ interface Place {
 }
 
 type Followed =
-  | { readonly kind: 'file' | 'directory'; readonly stats: BigIntStats; readonly target: string }
+  | { readonly kind: 'file' | 'directory'; readonly stats: FileStats; readonly target: string }
   | { readonly kind: 'nowhere' }
   | { readonly kind: 'obstacle'; readonly reason: BlockReason; readonly message: string };
 
@@ -118,12 +120,14 @@ const symlinkType = 0o120000n;
 
 class Walk {
   readonly #subject: ScanSubject;
+  readonly #files: Files;
   readonly #slice: Slice;
   readonly #counts: ScanCounts;
   readonly #prefix: string;
 
   constructor(subject: ScanSubject, slice: Slice, counts: ScanCounts) {
     this.#subject = subject;
+    this.#files = subject.files;
     this.#slice = slice;
     this.#counts = counts;
     this.#prefix = subject.root === '/' ? '/' : `${subject.root}/`;
@@ -136,14 +140,14 @@ class Walk {
   *begin(path: string): Generator<Findings, Place | undefined> {
     const { root, selection, symlinks } = this.#subject;
     const follow = symlinks === 'follow';
-    let ancestry = follow ? enter(statSync(root, { bigint: true }), undefined) : undefined;
+    let ancestry = follow ? this.#enterRoot(root) : undefined;
     // From the top, because a directory above may have become a symlink that leads out of the folder.
     for (const current of withParents(path)) {
       const [directory, name] = [directoryOf(current), nameOf(current)];
       if (selection.excludes(directory, name, true)) return undefined;
-      let stats: BigIntStats | undefined;
+      let stats: FileStats | undefined;
       try {
-        stats = lstatSync(this.#absolute(current), { bigint: true, throwIfNoEntry: false });
+        stats = this.#files.lstat(this.#absolute(current));
       } catch (error) {
         this.#unreadable(current, error);
         return undefined;
@@ -161,6 +165,12 @@ class Walk {
       if (ancestry) ancestry = enter(stats, ancestry);
     }
     return { path, knownAs: undefined, ancestry };
+  }
+
+  #enterRoot(root: string): Ancestry {
+    const stats = this.#files.stat(root);
+    if (!stats) throw new RootUnreadable(`${root} is gone`);
+    return enter(stats, undefined);
   }
 
   /** Compares one directory with the journal, and adds the directories below it to `places`. */
@@ -183,9 +193,9 @@ class Walk {
     const entered = new Set<string>();
     for (const name of names) {
       if (this.#slice.isOver()) yield* this.#slice.pause();
-      let stats: BigIntStats | undefined;
+      let stats: FileStats | undefined;
       try {
-        stats = lstatSync(base + name, { bigint: true, throwIfNoEntry: false });
+        stats = this.#files.lstat(base + name);
       } catch (error) {
         // A directory that may be listed but not entered: its names are known, their files are not.
         if (codeOf(error) === 'EACCES') {
@@ -216,7 +226,7 @@ class Walk {
   #child(
     place: Place,
     name: string,
-    stats: BigIntStats,
+    stats: FileStats,
     known: KnownDirectory,
     entered: Set<string>,
     places: Place[] | undefined,
@@ -269,7 +279,7 @@ class Walk {
   /** What a symlink leads to. */
   #follow(path: string, ancestry: Ancestry | undefined): Followed {
     try {
-      const absolute = realpathSync.native(this.#absolute(path));
+      const absolute = this.#files.realpath(this.#absolute(path));
       if (absolute !== this.#subject.root && !absolute.startsWith(this.#prefix)) {
         return {
           kind: 'obstacle',
@@ -277,7 +287,8 @@ class Walk {
           message: 'the link leads out of the folder: remove the link, or exclude it',
         };
       }
-      const stats = statSync(absolute, { bigint: true });
+      const stats = this.#files.stat(absolute);
+      if (!stats) return { kind: 'nowhere' };
       const target = absolute.slice(this.#prefix.length);
       if (typeOf(stats) !== directoryType) return { kind: 'file', stats, target };
       if (!leadsBack(stats, ancestry)) return { kind: 'directory', stats, target };
@@ -298,7 +309,7 @@ class Walk {
   }
 
   /** A scan was asked for at a path that is a file, or gone: then so is all below it. */
-  *#notADirectory(directory: string, name: string, stats: BigIntStats | undefined): Generator<Findings> {
+  *#notADirectory(directory: string, name: string, stats: FileStats | undefined): Generator<Findings> {
     const { folderId, known, selection } = this.#subject;
     const above = known.directory(folderId, directory);
     const knownAs = above.names.get(name);
@@ -311,7 +322,7 @@ class Walk {
   }
 
   /** Says what stands at a name, to the routes that do not know it. */
-  #sight(directory: string, name: string, known: KnownName | undefined, stats: BigIntStats): void {
+  #sight(directory: string, name: string, known: KnownName | undefined, stats: FileStats): void {
     this.#counts.files += 1;
     if (known?.some(isFile)) this.#counts.recognised += 1;
     const { routeIds, selects, tellAbsent } = this.#subject;
@@ -363,7 +374,7 @@ class Walk {
   /** Looks again, because slices pass between the listing and this: a file that came meanwhile is not absent. */
   #isAbsent(absolute: string): boolean {
     try {
-      const stats = lstatSync(absolute, { bigint: true, throwIfNoEntry: false });
+      const stats = this.#files.lstat(absolute);
       return !stats || typeOf(stats) === directoryType || typeOf(stats) === symlinkType;
     } catch {
       return false;
@@ -375,9 +386,9 @@ class Walk {
     for (const path of known.directories) {
       if (entered.has(path) || this.#subject.selection.excludes(directoryOf(path), nameOf(path), true))
         continue;
-      let stats: BigIntStats | undefined;
+      let stats: FileStats | undefined;
       try {
-        stats = lstatSync(this.#absolute(path), { bigint: true, throwIfNoEntry: false });
+        stats = this.#files.lstat(this.#absolute(path));
       } catch {
         continue;
       }
@@ -411,7 +422,7 @@ class Walk {
     const base = Buffer.from(this.#inside(path));
     for (const name of names) {
       if (standing.delete(name.toString('hex'))) continue;
-      const stats = lstatSync(Buffer.concat([base, name]), { bigint: true, throwIfNoEntry: false });
+      const stats = this.#files.lstat(Buffer.concat([base, name]));
       if (!stats) continue;
       if (typeOf(stats) === symlinkType && this.#subject.symlinks === 'skip') {
         this.#counts.skippedSymlinks += 1;
@@ -448,7 +459,7 @@ class Walk {
 
   #list(path: string): Listing {
     try {
-      return list(this.#absolute(path));
+      return list(this.#files, this.#absolute(path));
     } catch (error) {
       const code = codeOf(error);
       // Vanished or replaced between the look from above and this one: its event, or the next scan, tells.
@@ -473,10 +484,10 @@ type Listing =
   | { readonly kind: 'unreadable'; readonly error: unknown };
 
 /** Strings are a fifth cheaper than Buffers; only a directory with a replacement character is read as bytes. */
-function list(absolute: string): Listing {
-  const names = readdirSync(absolute);
+function list(files: Files, absolute: string): Listing {
+  const names = files.names(absolute);
   if (!names.some((name) => name.includes('\ufffd'))) return { kind: 'listed', names };
-  const all = readdirSync(absolute, { encoding: 'buffer' });
+  const all = files.rawNames(absolute);
   return {
     kind: 'listed',
     names: all.filter((name) => isUtf8(name)).map((name) => name.toString()),
@@ -489,7 +500,13 @@ class Slice {
   #observations: Observation[] = [];
   #obstacles: Obstacle[] = [];
   #cleared: Cleared[] = [];
-  #endsAtMs = performance.now() + sliceMs;
+  readonly #clock: ScanSubject['clock'];
+  #endsAtMs: number;
+
+  constructor(clock: ScanSubject['clock']) {
+    this.#clock = clock;
+    this.#endsAtMs = clock.monotonic() + sliceMs;
+  }
 
   observe(directory: string, name: string, seen: Sighting, routeIds: readonly number[]): void {
     this.#observations.push({ directory, name, seen, routeIds });
@@ -506,14 +523,14 @@ class Slice {
   isOver(): boolean {
     return (
       this.#observations.length + this.#obstacles.length + this.#cleared.length >= sliceFindingsMax ||
-      performance.now() >= this.#endsAtMs
+      this.#clock.monotonic() >= this.#endsAtMs
     );
   }
 
   /** Hands over the findings; the next slice begins when the caller comes back. */
   *pause(): Generator<Findings> {
     yield this.take();
-    this.#endsAtMs = performance.now() + sliceMs;
+    this.#endsAtMs = this.#clock.monotonic() + sliceMs;
   }
 
   take(): Findings {
@@ -531,21 +548,21 @@ function withParents(path: string): string[] {
   return names.map((_, index) => names.slice(0, index + 1).join('/'));
 }
 
-function typeOf(stats: BigIntStats): bigint {
+function typeOf(stats: FileStats): bigint {
   return stats.mode & typeMask;
 }
 
-function enter(stats: BigIntStats, above: Ancestry | undefined): Ancestry {
+function enter(stats: FileStats, above: Ancestry | undefined): Ancestry {
   return { identity: identityOf(stats), above };
 }
 
-function leadsBack(stats: BigIntStats, ancestry: Ancestry | undefined): boolean {
+function leadsBack(stats: FileStats, ancestry: Ancestry | undefined): boolean {
   const identity = identityOf(stats);
   for (let at = ancestry; at; at = at.above) if (at.identity === identity) return true;
   return false;
 }
 
-function identityOf(stats: BigIntStats): string {
+function identityOf(stats: FileStats): string {
   return `${stats.dev}:${stats.ino}`;
 }
 
@@ -553,7 +570,7 @@ function isFile(sighting: Sighting | undefined): boolean {
   return sighting !== undefined && sighting !== 'absent';
 }
 
-function sameAs(sighting: Sighting | undefined, stats: BigIntStats): boolean {
+function sameAs(sighting: Sighting | undefined, stats: FileStats): boolean {
   return (
     sighting !== undefined &&
     sighting !== 'absent' &&
@@ -564,7 +581,7 @@ function sameAs(sighting: Sighting | undefined, stats: BigIntStats): boolean {
   );
 }
 
-function fingerprintOf(stats: BigIntStats): Fingerprint {
+function fingerprintOf(stats: FileStats): Fingerprint {
   return { size: Number(stats.size), mtimeNs: stats.mtimeNs, ctimeNs: stats.ctimeNs, ino: stats.ino };
 }
 

@@ -1,7 +1,7 @@
 // Selection: which names of a folder are synced at all, by the config's patterns and the ignore files in the folder.
-import { closeSync, constants, fstatSync, lstatSync, openSync, readFileSync } from 'node:fs';
 import { makeFilter, type Filter } from '../core/filter.ts';
 import { directoryOf, joinPath, nameOf } from '../core/key.ts';
+import type { Files } from '../edge/files.ts';
 
 /** Holds patterns, in gitignore's syntax, for the directory it lies in and all below. */
 export const ignoreFileName = '.s3ignore';
@@ -18,10 +18,15 @@ interface IgnoreFile {
 export class Selection {
   readonly #filter: Filter;
   readonly #hasPatterns: boolean;
+  readonly #files: Files;
   /** By directory. Few directories have one, so a folder costs what these cost and not its size. */
   readonly #ignoreFiles = new Map<string, IgnoreFile>();
 
-  constructor(patterns: { readonly include: readonly string[]; readonly exclude: readonly string[] }) {
+  constructor(
+    patterns: { readonly include: readonly string[]; readonly exclude: readonly string[] },
+    files: Files,
+  ) {
+    this.#files = files;
     this.#filter = makeFilter(patterns);
     this.#hasPatterns = patterns.include.length + patterns.exclude.length > 0;
   }
@@ -48,7 +53,7 @@ export class Selection {
     if (directory !== '') this.#enterNow(root, directoryOf(directory));
     const file = joinPath(directory === '' ? root : `${root}/${directory}`, ignoreFileName);
     // Two microseconds, where an attempt to open what is not there takes twenty.
-    if (this.#ignoreFiles.has(directory) || lstatSync(file, { throwIfNoEntry: false })) {
+    if (this.#ignoreFiles.has(directory) || this.#files.lstat(file)) {
       this.enter(root, directory);
     }
   }
@@ -58,7 +63,7 @@ export class Selection {
    * the directory's names.
    */
   enter(root: string, directory: string): void {
-    const text = readIgnoreFile(joinPath(directory === '' ? root : `${root}/${directory}`, ignoreFileName));
+    const text = this.#read(joinPath(directory === '' ? root : `${root}/${directory}`, ignoreFileName));
     if (text === this.#ignoreFiles.get(directory)?.text) return;
     const below = this.#takeBelow(directory);
     this.#ignoreFiles.delete(directory);
@@ -92,24 +97,35 @@ export class Selection {
       if (at === '') return this.#filter;
     }
   }
+
+  #read(path: string): string | undefined {
+    const files = this.#files;
+    let fd: number;
+    try {
+      fd = files.open(path, 'follow');
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? error.code : undefined;
+      return code === 'ENOENT' || code === 'ENOTDIR' || code === 'ENXIO' ? undefined : everything;
+    }
+    try {
+      const stats = files.fstat(fd);
+      if (!stats.isFile()) return undefined;
+      return stats.size > ignoreFileBytesMax ? everything : readText(files, fd);
+    } catch {
+      return everything;
+    } finally {
+      files.close(fd);
+    }
+  }
 }
 
-function readIgnoreFile(path: string): string | undefined {
-  let descriptor: number;
-  try {
-    // Non-blocking, because a FIFO of this name would hold up the thread for ever.
-    descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    return code === 'ENOENT' || code === 'ENOTDIR' || code === 'ENXIO' ? undefined : everything;
-  }
-  try {
-    const stats = fstatSync(descriptor);
-    if (!stats.isFile()) return undefined;
-    return stats.size > ignoreFileBytesMax ? everything : readFileSync(descriptor, 'utf8');
-  } catch {
-    return everything;
-  } finally {
-    closeSync(descriptor);
+/** To the end, which may be another by now than it was when its size was asked for. */
+function readText(files: Files, fd: number): string {
+  const bytes = Buffer.allocUnsafe(ignoreFileBytesMax);
+  let done = 0;
+  for (;;) {
+    const read = files.readSync(fd, bytes, done, bytes.length - done, done);
+    if (read === 0) return bytes.toString('utf8', 0, done);
+    done += read;
   }
 }

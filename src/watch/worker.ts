@@ -3,11 +3,14 @@
 //
 // An error that nobody expects ends the thread and reaches the main thread as the worker's `error`.
 import { parentPort, workerData } from 'node:worker_threads';
+import { systemClock } from '../edge/clock.ts';
+import { systemFiles } from '../edge/files.ts';
 import { openKnown } from '../journal/known.ts';
-import { FolderWatch } from './folder.ts';
+import { FolderWatch, type Watching } from './folder.ts';
 import { OverflowGauge } from './gauge.ts';
 import { queuedEventsMax } from './limits.ts';
 import type { ToWatch, WatchThreadData } from './messages.ts';
+import { watchedInodes } from './watched.ts';
 
 const port = parentPort;
 if (!port) throw new Error('worker.ts runs as a worker thread only');
@@ -18,12 +21,20 @@ const gauge = new OverflowGauge(queuedEventsMax() / 2, () => {
   for (const folder of watches.values()) folder.suspectOverflow();
 });
 
+const watching: Watching = {
+  load: async () => (await import('./watcher.ts')).openWatcher,
+  watchedInodes,
+};
+
 const watches = new Map(
   folders.map((folder) => [
     folder.folderId,
     new FolderWatch(folder, {
       known: openKnown(journalFile, folder.routeIds),
       post: (message) => port.postMessage(message),
+      watching,
+      files: systemFiles,
+      clock: systemClock,
       countEvent: () => gauge.count(),
     }),
   ]),

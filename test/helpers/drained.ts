@@ -3,6 +3,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { onTestFinished } from 'vitest';
+import { systemClock } from '../../src/edge/clock.ts';
+import { systemFiles } from '../../src/edge/files.ts';
 import type { FolderConfig, RouteConfig } from '../../src/config/config.ts';
 import type { Outcome } from '../../src/core/action.ts';
 import type { Compare, DeleteMode, Policy, Preservable, PreserveChanges } from '../../src/core/policy.ts';
@@ -118,8 +120,9 @@ export class DrainedFolder {
         rules,
       } as unknown as FolderConfig,
       to,
-      root: { path: this.root, symlinks: 'skip' },
-      selection: new Selection({ include: [], exclude: ['excluded/'] }),
+      root: { path: this.root, symlinks: 'skip', files: systemFiles },
+      clock: systemClock,
+      selection: new Selection({ include: [], exclude: ['excluded/'] }, systemFiles),
       selects: (filePath, file) => selects(filePath, file, Date.now()),
       destination: new S3Destination(config, client, customerKeys(rules)),
       endpoint,
@@ -186,7 +189,7 @@ export class DrainedFolder {
   /** As after a scan that found the root in order. */
   #makeDeletes(): FolderDeletes {
     const { folder, folderId } = this.route;
-    const lookAtFolder = () => lookAtRoot(folder.name, this.root);
+    const lookAtFolder = () => lookAtRoot(systemFiles, folder.name, this.root);
     const root = lookAtFolder();
     if (root.state === 'ok' && this.journal.deletes.root(folderId) === undefined) {
       this.journal.deletes.recordRoot(folderId, root);

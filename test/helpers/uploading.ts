@@ -2,6 +2,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { onTestFinished } from 'vitest';
+import { systemClock } from '../../src/edge/clock.ts';
+import { systemFiles } from '../../src/edge/files.ts';
 import type { Capabilities } from '../../src/core/capabilities.ts';
 import type { Precondition } from '../../src/core/object.ts';
 import type { Transform } from '../../src/core/transform.ts';
@@ -47,7 +49,7 @@ export function memoryOfOne(): UploadMemory {
 
 export class Subject {
   readonly bucket: Bucket;
-  readonly root = { path: temporaryDirectory(), symlinks: 'skip' as const };
+  readonly root = { path: temporaryDirectory(), symlinks: 'skip' as const, files: systemFiles };
   readonly file = path.join(this.root.path, 'a');
   readonly budget = new ByteBudget(16 * MiB);
   readonly partBudget = new ByteBudget(64 * MiB);
@@ -71,6 +73,7 @@ export class Subject {
   upload(precondition: Precondition = none, more: Partial<UploadRequest> = {}) {
     return upload({
       destination: this.destination,
+      clock: systemClock,
       root: this.root,
       path: 'a',
       key: 'k',

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest';
+import { systemClock } from '../../src/edge/clock.ts';
 import { Failure } from '../../src/core/failure.ts';
 import { Drain, type DrainOptions } from '../../src/drain/drain.ts';
 import { Endpoint } from '../../src/drain/endpoint.ts';
@@ -58,6 +59,7 @@ function drainWith(readyAtMs: number) {
   const endpoint = new Endpoint('http://127.0.0.1:9');
   const route = {
     routeId: 1,
+    clock: systemClock,
     endpoint,
     folder: { name: 'documents' },
     destination: { name: 'backup' },

@@ -5,6 +5,7 @@ import net from 'node:net';
 import { once } from 'node:events';
 import path from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { systemFiles } from '../../src/edge/files.ts';
 import { look, openFile, pieces, readAll } from '../../src/transfer/open.ts';
 import { temporaryDirectory } from '../helpers/temporary.ts';
 
@@ -13,7 +14,7 @@ const isRoot = process.getuid?.() === 0;
 /** A folder with a file `a`, a directory with `d/b`, and next to it another directory with `secret`. */
 function folder(symlinks: 'skip' | 'follow' = 'skip') {
   const base = temporaryDirectory();
-  const root = { path: path.join(base, 'root'), symlinks };
+  const root = { path: path.join(base, 'root'), symlinks, files: systemFiles };
   fs.mkdirSync(path.join(root.path, 'd'), { recursive: true });
   fs.mkdirSync(path.join(base, 'outside'));
   fs.writeFileSync(path.join(root.path, 'a'), 'content');
@@ -130,7 +131,7 @@ describe('what is no regular file', () => {
   });
 
   test('a device is not opened', () => {
-    const root = { path: '/dev', symlinks: 'skip' as const };
+    const root = { path: '/dev', symlinks: 'skip' as const, files: systemFiles };
     expect(openFile(root, 'null')).toBeUndefined();
     expect(look(root, 'null')).toMatchObject({ kind: 'other', type: 'device' });
   });

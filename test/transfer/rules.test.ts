@@ -12,6 +12,8 @@ import {
   type S3Client,
 } from '@aws-sdk/client-s3';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { systemClock } from '../../src/edge/clock.ts';
+import { systemFiles } from '../../src/edge/files.ts';
 import { ruleSchema } from '../../src/config/rule-schema.ts';
 import type { Precondition } from '../../src/core/object.ts';
 import { compileRules, customerKeys, type Describe, type Rule } from '../../src/core/rules.ts';
@@ -63,7 +65,8 @@ class Place {
     fs.utimesSync(file, 1_700_000_000, 1_700_000_000);
     return upload({
       destination: this.s3,
-      root: { path: this.directory, symlinks: 'skip' },
+      root: { path: this.directory, symlinks: 'skip', files: systemFiles },
+      clock: systemClock,
       path: filePath,
       key: filePath,
       describe: (state) => describeFile(this.describe(filePath, state, Date.now()), state, []),

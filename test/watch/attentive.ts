@@ -1,11 +1,14 @@
 // A main thread for one folder: acknowledges every batch, looks at what it names as the drain would, and remembers.
 import { existsSync, lstatSync, readdirSync, realpathSync, type BigIntStats } from 'node:fs';
 import { isUtf8 } from 'node:buffer';
+import { systemClock } from '../../src/edge/clock.ts';
+import { systemFiles } from '../../src/edge/files.ts';
 import type { Sighting } from '../../src/core/file.ts';
 import { directoryOf, joinPath } from '../../src/core/key.ts';
 import { FolderWatch, type Pace } from '../../src/watch/folder.ts';
 import type { FromWatch, Message, WatchedFolder } from '../../src/watch/messages.ts';
-import type { WatcherForm } from '../../src/watch/watcher.ts';
+import { watchedInodes } from '../../src/watch/watched.ts';
+import { openWatcher, type WatcherForm } from '../../src/watch/watcher.ts';
 import { MemoryKnown } from './memory-known.ts';
 
 /** Everything at once, so that no test waits for a clock; and no second scan that would find what events missed. */
@@ -53,8 +56,13 @@ export class Attentive {
     this.watch = new FolderWatch(folder, {
       known: this.known,
       post: (message) => queueMicrotask(() => this.#receive(message)),
+      watching: {
+        load: () => Promise.resolve((...watched) => openWatcher(...watched, options.form)),
+        watchedInodes,
+      },
+      files: systemFiles,
+      clock: systemClock,
       pace: { ...quick, ...options.pace },
-      ...(options.form && { form: options.form }),
       ...(options.countEvent && { countEvent: options.countEvent }),
     });
     this.watch.start(options.watch ?? true);

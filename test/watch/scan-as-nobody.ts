@@ -1,6 +1,8 @@
 // Scans a folder several times in a process of its own, started as a user who may not read everything.
 // Arguments: the folder, and `{scans, closed, mode, closeAfter, openAfter}` as JSON. Prints what each scan found.
 import { chmodSync } from 'node:fs';
+import { systemClock } from '../../src/edge/clock.ts';
+import { systemFiles } from '../../src/edge/files.ts';
 import { joinPath } from '../../src/core/key.ts';
 import { RootUnreadable, scan } from '../../src/watch/scan.ts';
 import { Selection } from '../../src/watch/selection.ts';
@@ -15,7 +17,9 @@ const subject = {
   root,
   routeIds: [1],
   symlinks: 'skip' as const,
-  selection: new Selection({ include: [], exclude: [] }),
+  selection: new Selection({ include: [], exclude: [] }, systemFiles),
+  files: systemFiles,
+  clock: systemClock,
   known,
   reported: new Set<string>(),
   tellAbsent: true,

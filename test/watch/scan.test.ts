@@ -16,6 +16,8 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { systemClock } from '../../src/edge/clock.ts';
+import { systemFiles } from '../../src/edge/files.ts';
 import { joinPath } from '../../src/core/key.ts';
 import type { SymlinkMode } from '../../src/core/policy.ts';
 import {
@@ -50,7 +52,9 @@ function given(
     routeIds,
     symlinks: options.symlinks ?? 'skip',
     selects: options.selects,
-    selection: new Selection({ include: [], exclude: options.exclude ?? [] }),
+    selection: new Selection({ include: [], exclude: options.exclude ?? [] }, systemFiles),
+    files: systemFiles,
+    clock: systemClock,
     known,
     reported: new Set<string>(),
     tellAbsent: options.tellAbsent ?? true,

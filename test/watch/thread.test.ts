@@ -1,6 +1,8 @@
 // The thread itself: a real Worker with a real journal.
 import { mkdirSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { systemClock } from '../../src/edge/clock.ts';
+import { systemFiles } from '../../src/edge/files.ts';
 import { openKnown } from '../../src/journal/known.ts';
 import type { FromWatch, Message, WatchedFolder } from '../../src/watch/messages.ts';
 import { scan } from '../../src/watch/scan.ts';
@@ -99,7 +101,9 @@ describe('the watch thread', () => {
       root,
       routeIds: [1],
       symlinks: 'skip' as const,
-      selection: new Selection({ include: [], exclude: [] }),
+      selection: new Selection({ include: [], exclude: [] }, systemFiles),
+      files: systemFiles,
+      clock: systemClock,
       known,
       reported: new Set<string>(),
       tellAbsent: true,
