@@ -22,7 +22,7 @@ const layers: Readonly<Record<string, Layer>> = {
   watch: { uses: ['core', 'edge', 'journal'] },
   observe: { uses: ['core'], knows: ['config', 'journal'] },
   drain: { uses: ['core', 'journal', 'transfer'], knows: ['config', 'edge', 'watch', 'observe'] },
-  check: { uses: ['core', 'config', 'edge', 'transfer', 'watch'] },
+  check: { uses: ['core', 'config', 'edge', 'journal', 'transfer', 'watch'] },
   estimate: { uses: ['core', 'transfer'], knows: ['config'] },
   naming: { uses: ['config'], knows: ['journal'] },
   deletes: { uses: ['core', 'config', 'journal', 'watch', 'naming'], knows: ['edge'] },
@@ -104,6 +104,7 @@ const otherFiles: Readonly<Record<string, readonly string[]>> = {
   'journal/journal.ts': ["'node:fs'"],
   'journal/lineage.ts': ["'node:fs'", 'randomUUID'],
   'journal/soundness.ts': ["'node:fs'"],
+  'journal/state-dir.ts': ["'node:fs'"],
   'watch/directories.ts': ["'node:fs'"],
 };
 

@@ -4,6 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { systemFiles } from '../edge/files.ts';
 import type { Config, FolderConfig } from '../config/config.ts';
+import { isTooOpen, whyNotOurs } from '../journal/state-dir.ts';
 import { countDirectories } from '../watch/directories.ts';
 import { networkFileSystem, watchesMax } from '../watch/limits.ts';
 import { lookAtRoot } from '../watch/root.ts';
@@ -33,9 +34,16 @@ export function checkStateDir(stateDir: string, freeBytes = freeBytesOf): Findin
     const advice = `give this user the right to write in ${existing}`;
     findings.push(finding('error', 'state-dir', subject, 'cannot be written', advice));
   }
-  if (existing === stateDir && (fs.statSync(stateDir).mode & 0o077) !== 0) {
-    const message = 'can be read by other users, and the journal holds the name of every file';
-    findings.push(finding('warning', 'state-dir', subject, message, `chmod 700 ${stateDir}`));
+  if (existing === stateDir) {
+    // Root looks on behalf of the user that runs it.
+    const uid = process.geteuid!() === 0 ? fs.statSync(stateDir).uid : process.geteuid!();
+    const refusal = whyNotOurs(stateDir, uid);
+    if (refusal !== undefined) findings.push(finding('error', 'state-dir', subject, refusal));
+    else if (isTooOpen(stateDir)) {
+      const message =
+        'can be read by other users, and the journal holds the name of every file: the next start takes that away';
+      findings.push(finding('warning', 'state-dir', subject, message, `chmod 700 ${stateDir}`));
+    }
   }
   const free = freeBytes(existing);
   if (free < freeBytesMin) {

@@ -1,5 +1,6 @@
 // The verbs: one table, one file each, loaded only when it is asked for (`status` must not load the AWS SDK).
 import { Command, CommanderError, Option } from 'commander';
+import { StateDirRefused } from '../journal/state-dir.ts';
 import { version } from '../version.ts';
 import { exitCodes, type ExitCode } from './exit.ts';
 import type { Run, VerbOptions } from './verb.ts';
@@ -307,6 +308,10 @@ export async function main(argv: readonly string[]): Promise<ExitCode> {
     await program.parseAsync(argv);
     return result;
   } catch (error) {
+    if (error instanceof StateDirRefused) {
+      process.stderr.write(`${error.message}\n`);
+      return exitCodes.config;
+    }
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
     throw error;
   }

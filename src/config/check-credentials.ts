@@ -68,7 +68,11 @@ function* checkFile(file: string, path: Path, secrets: Secrets, profile?: string
   }
   if (profile !== undefined && !profilesOf(read.text).includes(profile))
     yield problem(path, `${file} has no profile "${profile}"; correct profile, or name another file`);
-  if ((read.mode & 0o077) !== 0)
+  // Kubernetes mounts a token for everybody in its container, who is nobody else.
+  const isKey = profile !== undefined;
+  if (isKey && (read.mode & 0o007) !== 0)
+    yield problem(path, `${file} can be read by every user of this machine; run: chmod 600 ${file}`);
+  else if ((read.mode & 0o077) !== 0)
     yield warning(path, `${file} can be read by other users; run: chmod 600 ${file}`);
 }
 

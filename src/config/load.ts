@@ -27,13 +27,17 @@ const fileBytesMax = 1024 * 1024;
  * @param file as it shall be named in problems; absolute or relative to the working directory
  */
 export function loadConfig(file: string, env: Environment, secrets: Secrets = 'needed'): Loaded {
+  const atTop = (message: string): Problem => ({ file, line: 1, column: 1, message });
   const refuse = (message: string): Loaded => ({
     kind: 'problems',
-    problems: [{ file, line: 1, column: 1, message }],
+    problems: [atTop(message)],
     warnings: [],
   });
   const read = readTextFile(file, fileBytesMax);
   if (read.kind === 'unreadable') return refuse(unreadable[read.code] ?? `cannot be read (${read.code})`);
+  // Whoever may write it chooses what is read, and where it is sent to.
+  if ((read.mode & 0o002) !== 0)
+    return refuse('may be changed by every user of this machine; run: chmod o-w on it');
   const document = parseConfig(file, read.text, env, secrets);
   if (!document.readable) return { kind: 'problems', problems: inFileOrder(document.problems), warnings: [] };
   if (!isMapping(document.value)) {
@@ -50,7 +54,13 @@ export function loadConfig(file: string, env: Environment, secrets: Secrets = 'n
     ...parts.problems,
     ...checked.problems,
   ]);
-  const warnings = inFileOrder(checked.warnings);
+  const isOfGroup = (read.mode & 0o020) !== 0 && read.gid !== process.getegid!();
+  const warnings = inFileOrder([
+    ...(isOfGroup
+      ? [atTop(`may be changed by its group (gid ${read.gid}); run: chmod g-w on it unless all of them may`)]
+      : []),
+    ...checked.warnings,
+  ]);
   if (problems.length > 0) return { kind: 'problems', problems, warnings };
   return { kind: 'config', config: effectiveConfig(parts, place), warnings };
 }

@@ -2,7 +2,7 @@
 import { readFileSync, statSync } from 'node:fs';
 
 export type TextFile =
-  | { readonly kind: 'text'; readonly text: string; readonly mode: number }
+  | { readonly kind: 'text'; readonly text: string; readonly mode: number; readonly gid: number }
   /** `ENOENT`, `EACCES` … as the system says, else one of ours. */
   | {
       readonly kind: 'unreadable';
@@ -18,7 +18,7 @@ export function readTextFile(file: string, bytesMax: number): TextFile {
     if (!state.isFile()) return { kind: 'unreadable', code: 'not-a-file' };
     if (state.size > bytesMax) return { kind: 'unreadable', code: 'too-large' };
     const text = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(file));
-    return { kind: 'text', text, mode: state.mode };
+    return { kind: 'text', text, mode: state.mode, gid: state.gid };
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
     return { kind: 'unreadable', code: code === 'ERR_ENCODING_INVALID_ENCODED_DATA' ? 'not-utf8' : code };

@@ -11,10 +11,13 @@ export interface ControlServer {
   close(): Promise<void>;
 }
 
-/** Starts listening. The journal's lock is held, so a socket that is there is a dead daemon's. */
+/**
+ * Starts listening. The journal's lock is held, so a socket of ours that is there is a dead daemon's.
+ * @throws Error when something else stands there
+ */
 export async function startControlServer(stateDir: string, routes: Routes): Promise<ControlServer> {
   const address = socketAddress(stateDir);
-  fs.rmSync(address.path, { force: true });
+  removeStale(address.path);
   const server = http.createServer((request, response) => {
     const reply = (status: number, body: unknown) => {
       response.writeHead(status, { 'content-type': 'application/json' });
@@ -31,14 +34,12 @@ export async function startControlServer(stateDir: string, routes: Routes): Prom
       .then((body) => reply(200, body))
       .catch((error: unknown) => reply(500, { error: (error as Error).message }));
   });
-  // Owner and group may steer the daemon, others may not.
+  const listening = once(server, 'listening');
+  // Owner and group may steer the daemon, others may not: from the moment that it is there. Node binds before it returns.
   const mask = process.umask(0o117);
-  try {
-    server.listen(address.path);
-    await once(server, 'listening');
-  } finally {
-    process.umask(mask);
-  }
+  server.listen(address.path);
+  process.umask(mask);
+  await listening;
   return {
     async close() {
       const closed = once(server, 'close');
@@ -49,6 +50,16 @@ export async function startControlServer(stateDir: string, routes: Routes): Prom
       address[Symbol.dispose]();
     },
   };
+}
+
+function removeStale(file: string): void {
+  const stats = fs.lstatSync(file, { throwIfNoEntry: false });
+  if (!stats) return;
+  if (!stats.isSocket() || stats.uid !== process.geteuid!())
+    throw new Error(
+      `${file} is not a socket of the user that runs s3syncd: somebody else put it there. Look at it, and remove it`,
+    );
+  fs.rmSync(file);
 }
 
 /** A list of a hundred thousand long paths has as much; whoever may connect is trusted. */

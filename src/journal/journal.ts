@@ -37,6 +37,7 @@ import { prepareStatements, type Statements } from './statements.ts';
 import { continueLineage } from './lineage.ts';
 import { migrate, refuseForeign, schemaVersion, versionOf } from './schema.ts';
 import { assertSound, damageIn, registerSum, sealed, setAside, unsealed } from './soundness.ts';
+import { makePrivate, secureStateDir } from './state-dir.ts';
 import { Uploads } from './uploads.ts';
 import { Usages } from './usages.ts';
 
@@ -203,7 +204,7 @@ export class Journal {
    * @throws JournalInUse when another s3syncd holds it; Error on anything that makes it unusable
    */
   static open(stateDir: string, clock: Clock = systemClock): Journal {
-    fs.mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+    secureStateDir(stateDir);
     refuseNetworkFileSystem(stateDir);
     const lock = takeLock(stateDir);
     try {
@@ -236,6 +237,7 @@ export class Journal {
   }
 
   static #openSound(file: string, lock: Database.Database, clock: Clock): Journal {
+    makePrivate(file);
     const database = openDatabase(file, {});
     try {
       // Before anything is written: what is set aside should be as it was found.
@@ -813,7 +815,9 @@ function refuseNetworkFileSystem(stateDir: string): void {
 
 /** An exclusive lock on a database of its own: it dies with its process, and readers of the journal are not shut out. */
 function takeLock(stateDir: string): Database.Database {
-  const lock = new Database(path.join(stateDir, 'lock.db'), { timeout: 0 });
+  const file = path.join(stateDir, 'lock.db');
+  makePrivate(file);
+  const lock = new Database(file, { timeout: 0 });
   try {
     lock.pragma('journal_mode = DELETE');
     lock.exec('BEGIN EXCLUSIVE');

@@ -73,10 +73,19 @@ test.each<[what: string, lines: (file: string) => string, problems: (file: strin
   expect(problemsOf(configWith({ destination: lines(file) }), env)).toEqual(problems(file));
 });
 
-test.each([0o640, 0o604])('a file with secrets of mode %o, which others may read, is told', (mode) => {
+test('a file with secrets that its group may read is told', () => {
+  const mode = 0o640;
   const file = secret(profiles, mode);
   expect(warningsOf(configWith({ destination: `shared-credentials-file: ${file}` }))).toEqual([
     `6:30: destinations.backup.shared-credentials-file: ${file} can be read by other users; run: chmod 600 ${file}`,
+  ]);
+});
+
+test('a file with secrets that everybody may read is refused', () => {
+  const file = secret(profiles, 0o604);
+  const text = configWith({ destination: `shared-credentials-file: ${file}` });
+  expect(problemsOf(text)).toEqual([
+    `6:30: destinations.backup.shared-credentials-file: ${file} can be read by every user of this machine; run: chmod 600 ${file}`,
   ]);
 });
 

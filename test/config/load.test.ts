@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -741,6 +741,27 @@ describe('a file that cannot be read', () => {
     const file = join(temporaryDirectory(), 'config.yaml');
     writeFileSync(file, '#'.repeat(1024 * 1024 + 1));
     expect(refused(file)).toEqual([`${file}:1:1: is larger than 1MiB; is this the config file?`]);
+  });
+
+  test('because every user may change it, and so where everything is sent to', () => {
+    const file = join(temporaryDirectory(), 'config.yaml');
+    writeFileSync(file, configWith({}));
+    chmodSync(file, 0o666);
+    expect(refused(file)).toEqual([
+      `${file}:1:1: may be changed by every user of this machine; run: chmod o-w on it`,
+    ]);
+  });
+
+  test.skipIf(process.getuid?.() !== 0)('but one that another group may change is told', () => {
+    const file = join(temporaryDirectory(), 'config.yaml');
+    writeFileSync(file, configWith({}));
+    chmodSync(file, 0o664);
+    const told = () => loadConfig(file, {}).warnings.map(({ message }) => message);
+    expect(told(), 'our own group').toEqual([]);
+    chownSync(file, 0, 12_345);
+    expect(told()).toEqual([
+      'may be changed by its group (gid 12345); run: chmod g-w on it unless all of them may',
+    ]);
   });
 
   test('because its aliases grow without end', () => {

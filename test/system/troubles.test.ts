@@ -3,6 +3,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
+import os from 'node:os';
 import path from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { noLocalServer, noRoot, startStore, until, workspace } from './harness.ts';
@@ -321,6 +322,26 @@ describe('the command line', () => {
     const retry = await home.s3syncd('retry');
     expect(retry.code).toBe(3);
     expect(retry.stderr).toMatch(/no daemon runs/);
+  });
+
+  test('refuses a state directory in which others could put something, with 78', async () => {
+    const store = await startStore();
+    const open = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 's3syncd-open-')), 'open');
+    onTestFinished(() => fs.rmSync(path.dirname(open), { recursive: true }));
+    const stateDir = path.join(open, 'state');
+    const home = workspace(store, { top: { 'state-dir': stateDir } });
+    home.write('a', 'a');
+    fs.mkdirSync(open);
+    fs.chmodSync(open, 0o777);
+    for (const verb of ['run', 'once']) {
+      const { code, stdout, stderr } = await home.s3syncd(verb);
+      expect({ code, stdout }).toEqual({ code: 78, stdout: '' });
+      expect(stderr).toMatch(
+        /^state-dir .* lies in .*open, where every user may .*; run: chmod o-w .*open, or .*\n$/,
+      );
+    }
+    expect(await store.keys()).toEqual([]);
+    expect((await home.s3syncd('check')).stdout).toMatch(/✗ state-dir .*: lies in .*open/);
   });
 
   test('lets one daemon use a state directory, and tells the second one', async () => {
