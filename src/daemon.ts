@@ -1,60 +1,31 @@
 // The daemon: the only file that knows all parts. The watcher says "look there", the journal remembers it, the drain
 // looks, decides and acts, the journal records it.
-import { hostname } from 'node:os';
-import {
-  routeIdentity,
-  routePrefix,
-  type Config,
-  type DestinationConfig,
-  type FolderConfig,
-  type RouteConfig,
-} from './config/config.ts';
+import { routeIdentity, type Config, type FolderConfig, type RouteConfig } from './config/config.ts';
 import { decideConflicts, type Decided, type Decision } from './conflicts.ts';
-import type { DriftField } from './core/drift.ts';
-import { compileRules, compileTails, customerKeys, makesKeys } from './core/rules.ts';
-import { compileSelector } from './core/selector.ts';
-import { dayOf } from './core/usage.ts';
 import { answerDeletes, type Answer, type Answered } from './deletes.ts';
-import { systemClock, type Clock } from './edge/clock.ts';
-import { systemFiles, type Files } from './edge/files.ts';
+import { driftPages, leftObject, type LeftObject } from './drain/apply.ts';
 import { FolderDeletes } from './drain/deletes.ts';
 import { Drain } from './drain/drain.ts';
-import { Endpoint } from './drain/endpoint.ts';
-import { RequestBudget } from './drain/request-budget.ts';
 import type { Handled } from './drain/handled.ts';
-import { driftPages, type Drift, type DriftedObject } from './drain/apply.ts';
-import { keyOfObject } from './drain/keys.ts';
-import { KeysInFlight } from './drain/keys-in-flight.ts';
 import type { Route } from './drain/route.ts';
+import { systemClock } from './edge/clock.ts';
+import { systemFiles } from './edge/files.ts';
 import { retry, type Retried, type Retry } from './failures.ts';
 import { journalFile, Journal, type Claim } from './journal/journal.ts';
 import type { Logger } from './observe/log.ts';
 import { readStatus, recoveryText, statusLine, type Status } from './observe/status.ts';
-import { ByteBudget } from './transfer/limits.ts';
-import { Meter } from './transfer/meter.ts';
-import { describeFile } from './transfer/metadata.ts';
+import { openRoutes, realPath, type RouteEdges } from './routes.ts';
 import { connect } from './transfer/connect.ts';
-import type { Destination } from './transfer/destination.ts';
+import { ByteBudget } from './transfer/limits.ts';
 import { S3Destination } from './transfer/s3.ts';
-import { lookAtRoot } from './watch/root.ts';
-import { Selection } from './watch/selection.ts';
-import { startWatchThread, type WatchThread } from './watch/thread.ts';
 import type { Message } from './watch/messages.ts';
+import { lookAtRoot } from './watch/root.ts';
+import { startWatchThread, type WatchThread } from './watch/thread.ts';
 import { version } from './version.ts';
 
 /** All that a daemon has to do with the world, but for its journal: a test may give it another one. */
-export interface Edges {
-  readonly clock: Clock;
-  readonly files: Files;
-  /** Opens the connections to a destination, to be shared by its routes. */
-  readonly connect: (config: DestinationConfig) => Connection;
+export interface Edges extends RouteEdges {
   readonly startWatchThread: typeof startWatchThread;
-}
-
-interface Connection {
-  /** @param customerKeys every key of SSE-C that the objects may be encrypted with */
-  route(customerKeys: readonly string[], meter: Meter): Destination;
-  close(): void;
 }
 
 const realEdges: Edges = {
@@ -95,17 +66,6 @@ export interface DaemonOptions {
   /** `run` watches; `once` scans, works off what it found, and ends; `apply` waits for `apply`, works that off, and ends. */
   readonly mode: 'run' | 'once' | 'apply';
   readonly onHandled?: (route: Route, claim: Claim, handled: Handled) => void;
-}
-
-/** An object that differs from the rules and is left as it is. */
-export interface LeftObject {
-  readonly folder: string;
-  readonly destination: string;
-  readonly path: string;
-  readonly key: string;
-  readonly fields: readonly DriftField[];
-  /** `upload`: only by sending the file again. */
-  readonly reason: 'upload' | Extract<Drift['remedy'], { kind: 'refused' }>['reason'];
 }
 
 export interface ApplyReport {
@@ -427,142 +387,5 @@ export class Daemon {
 
   #drainsOf(folderId: number): Drain[] {
     return this.drains.filter((drain) => drain.route.folderId === folderId);
-  }
-}
-
-/** Makes every folder's routes known to the journal and connects their destinations. */
-function openRoutes(
-  config: Config,
-  journal: Journal,
-  log: Logger,
-  edges: Edges,
-): { routes: Route[]; close: () => void } {
-  const { clock } = edges;
-  const connections = new Map(
-    [...config.destinations].map(([name, destination]) => [name, edges.connect(destination)]),
-  );
-  const endpoints = new Map<string, Endpoint>();
-  const routes = config.folders.flatMap((folder) =>
-    folder.to.map((to) => {
-      const destination = config.destinations.get(to.destination)!;
-      const row = journal.registerRoute(routeIdentity(folder, to, destination));
-      const endpoint =
-        endpoints.get(destination.name) ?? openEndpoint(destination, row.destinationId, journal, log, clock);
-      endpoints.set(destination.name, endpoint);
-      const meter = new Meter(() => endpoint.requestBudget?.spend(clock.now()));
-      const opened = connections.get(destination.name)!.route(customerKeys(folder.rules), meter);
-      return makeRoute(folder, to, destination, row, endpoint, opened, edges);
-    }),
-  );
-  shareKeys(routes, config, journal);
-  return { routes, close: () => connections.forEach((connection) => connection.close()) };
-}
-
-/** Its budget of requests goes on where the journal says that it was. */
-function openEndpoint(
-  { name, requestsPerDay }: DestinationConfig,
-  destinationId: number,
-  journal: Journal,
-  log: Logger,
-  clock: Clock,
-): Endpoint {
-  if (requestsPerDay === undefined) return new Endpoint(name);
-  const nowMs = clock.now();
-  const tell = (used: number) =>
-    log.warn(
-      { destination: name, used, requestsPerDay },
-      "the day's budget of requests nears its end: what is left is spread until 00:00 UTC",
-    );
-  const usedToday = journal.usages.requestsTo(destinationId, dayOf(nowMs));
-  return new Endpoint(name, new RequestBudget(requestsPerDay, usedToday, nowMs, tell));
-}
-
-export function leftObject(route: Route, { known, drift }: DriftedObject): LeftObject {
-  return {
-    folder: route.folder.name,
-    destination: route.destination.name,
-    path: known.path,
-    key: keyOfObject(route, known.path, known.baseline),
-    fields: drift.fields,
-    reason: drift.remedy.kind === 'refused' ? drift.remedy.reason : 'upload',
-  };
-}
-
-/** Makes routes to one bucket known to each other. */
-export function shareKeys(routes: readonly Route[], config: Config, journal: Journal | undefined): void {
-  const stores = Map.groupBy(
-    routes,
-    ({ folder, to }) => routeIdentity(folder, to, config.destinations.get(to.destination)!).store,
-  );
-  for (const together of stores.values()) {
-    const keysInFlight = new KeysInFlight();
-    for (const route of together) {
-      route.keysInFlight = keysInFlight;
-      route.sharing = together.filter((other) =>
-        other === route
-          ? makesKeys(route.folder.rules) || journal?.hasTails(route.routeId) === true
-          : other.prefix.startsWith(route.prefix) || route.prefix.startsWith(other.prefix),
-      );
-    }
-  }
-}
-
-export function makeRoute(
-  folder: FolderConfig,
-  to: RouteConfig,
-  destination: DestinationConfig,
-  row: Pick<Route, 'routeId' | 'folderId' | 'destinationId'>,
-  endpoint: Endpoint,
-  opened: Destination,
-  { clock, files }: Pick<Edges, 'clock' | 'files'>,
-): Route {
-  const context = { host: hostname(), folder: folder.name };
-  const describe = compileRules(folder.rules, context);
-  const selects = compileSelector(to.when, folder.rules, context);
-  return {
-    routeId: row.routeId,
-    folderId: row.folderId,
-    destinationId: row.destinationId,
-    folder,
-    to,
-    root: { path: realPath(files, folder.path), symlinks: folder.symlinks, files },
-    clock,
-    selection: new Selection(folder, files),
-    selects: (path, file) => selects(path, file, clock.now()),
-    destination: opened,
-    endpoint,
-    prefix: routePrefix(destination, folder),
-    tailOf: compileTails(folder.rules, context),
-    judgement: {
-      policy: to.policy,
-      compare: to.compare,
-      delete: to.delete,
-      preserve: folder.preserve,
-      preserveChanges: folder.preserveChanges,
-      toleranceMs: clockToleranceMs,
-    },
-    checksum: destination.checksum,
-    describe: (path, file, nowMs = clock.now()) =>
-      describeFile(describe(path, file, nowMs), file, folder.preserve),
-    needsConditions: to.policy !== 'overwrite' || to.delete === 'archive',
-    unsafeEmulation: destination.unsafeEmulation,
-    emulates: false,
-    sharing: [],
-    keysInFlight: new KeysInFlight(),
-    looksBeforeDelete: false,
-    capabilities: undefined,
-    learning: undefined,
-  };
-}
-
-/** S3's LastModified has whole seconds, and clocks differ a little. */
-const clockToleranceMs = 2_000;
-
-/** The folder with links in its own path resolved, because opened files are compared with it. */
-function realPath(files: Files, path: string): string {
-  try {
-    return files.realpath(path);
-  } catch {
-    return path;
   }
 }

@@ -29,9 +29,9 @@ const layers: Readonly<Record<string, Layer>> = {
   conflicts: { uses: ['core', 'config', 'journal', 'naming'] },
   failures: { uses: ['core', 'config', 'journal', 'observe', 'naming'] },
   history: { uses: ['core', 'config', 'journal', 'naming'] },
+  routes: { uses: ['core', 'config', 'transfer', 'watch', 'drain'], knows: ['edge', 'journal', 'observe'] },
   daemon: {
     uses: [
-      'core',
       'config',
       'conflicts',
       'deletes',
@@ -42,11 +42,12 @@ const layers: Readonly<Record<string, Layer>> = {
       'watch',
       'observe',
       'drain',
+      'routes',
       'version',
     ],
   },
-  plan: { uses: ['core', 'config', 'edge', 'journal', 'transfer', 'watch', 'drain', 'daemon', 'estimate'] },
-  prune: { uses: ['core', 'config', 'edge', 'journal', 'transfer', 'watch', 'drain', 'daemon', 'plan'] },
+  plan: { uses: ['core', 'config', 'edge', 'journal', 'transfer', 'watch', 'drain', 'routes', 'estimate'] },
+  prune: { uses: ['core', 'config', 'edge', 'journal', 'transfer', 'watch', 'drain', 'routes', 'plan'] },
   cli: {
     uses: [
       'core',

@@ -1,6 +1,7 @@
 // `apply`: objects are brought in line with rules that were changed, by the running daemon or here.
 import { askDaemon } from '../control/client.ts';
-import { Daemon, type ApplyReport, type LeftObject } from '../daemon.ts';
+import { Daemon, type ApplyReport } from '../daemon.ts';
+import type { LeftObject } from '../drain/apply.ts';
 import { JournalInUse } from '../journal/journal.ts';
 import { openLog } from '../observe/log.ts';
 import { exitCodeOf } from '../observe/status.ts';

@@ -208,3 +208,25 @@ function customerKeyOf(route: Route, { recorded }: Baseline): string | undefined
   const wanted = recordedKeyDigest(recorded!.text);
   return customerKeys(route.folder.rules).find((key) => digest(key) === wanted);
 }
+
+/** An object that differs from the rules and is left as it is. */
+export interface LeftObject {
+  readonly folder: string;
+  readonly destination: string;
+  readonly path: string;
+  readonly key: string;
+  readonly fields: readonly DriftField[];
+  /** `upload`: only by sending the file again. */
+  readonly reason: 'upload' | Extract<Drift['remedy'], { kind: 'refused' }>['reason'];
+}
+
+export function leftObject(route: Route, { known, drift }: DriftedObject): LeftObject {
+  return {
+    folder: route.folder.name,
+    destination: route.destination.name,
+    path: known.path,
+    key: keyOfObject(route, known.path, known.baseline),
+    fields: drift.fields,
+    reason: drift.remedy.kind === 'refused' ? drift.remedy.reason : 'upload',
+  };
+}
