@@ -11,6 +11,7 @@ import type { Route } from './drain/route.ts';
 import { systemClock } from './edge/clock.ts';
 import { systemFiles } from './edge/files.ts';
 import { retry, type Retried, type Retry } from './failures.ts';
+import type { TriesMax } from './journal/disk.ts';
 import { journalFile, Journal, type Claim } from './journal/journal.ts';
 import type { Logger } from './observe/log.ts';
 import { readStatus, recoveryText, statusLine, type Status } from './observe/status.ts';
@@ -45,6 +46,9 @@ const realEdges: Edges = {
 const smallBodyBytesMax = 32 * 1024 ** 2;
 /** Six parts of 16 MiB. */
 const partBytesMax = 96 * 1024 ** 2;
+
+/** Whoever started `once` or `apply` would wait for nothing on a disk that stays full: seven seconds. */
+const triesOnce: TriesMax = { full: 3, failing: 3 };
 
 /** What the daemon knows of a folder besides the journal. */
 export interface FolderState {
@@ -103,6 +107,7 @@ export class Daemon {
     this.journal = Journal.open(config.stateDir, edges.clock);
     const { recovery } = this.journal;
     if (recovery && recovery.atMs >= this.startedMs) options.log.error(`journal: ${recoveryText(recovery)}`);
+    this.#listenToDisk();
     const { routes, close } = openRoutes(config, this.journal, options.log, edges);
     this.#closeConnections = close;
     const budgets = ByteBudget.divide(smallBodyBytesMax, routes.length);
@@ -196,9 +201,12 @@ export class Daemon {
     return retried;
   }
 
-  /** @throws when the journal cannot be written, the watch thread hangs, or a drain does not get to its work */
+  /**
+   * A disk that is full or failing is told of by `status` and waited for: a restart would not mend it.
+   * @throws when the watch thread hangs, or a drain does not get to its work
+   */
   proveHealth(): void {
-    this.journal.proveWritable(this.#edges.clock.now());
+    this.journal.disk.note('heartbeat', () => this.journal.proveWritable(this.#edges.clock.now()));
     this.#watch.proveAlive();
     for (const drain of this.drains) drain.proveProgress(this.#edges.clock.now());
   }
@@ -307,20 +315,32 @@ export class Daemon {
     );
   }
 
-  #observe({ folderId, observations, obstacles, cleared }: Message<'observed'>): void {
+  /** As long as this is not fulfilled the watch thread sends no more of the folder, and coalesces what it sees. */
+  async #observe({ folderId, observations, obstacles, cleared }: Message<'observed'>): Promise<void> {
     const { config } = this.#folder(folderId);
     const drains = this.#drainsOf(folderId);
     const routeIds = drains.map((drain) => drain.route.routeId);
     // `once` takes files as they are; a file that is being written is caught when it is read.
     const settle = this.#options.mode === 'once' ? { settleMs: 0, settleMaxMs: 0 } : config;
-    const nowMs = this.#edges.clock.now();
-    this.journal.observe(folderId, routeIds, observations, settle, nowMs);
-    this.journal.observeObstacles(folderId, routeIds, obstacles, nowMs);
-    this.journal.clearObstacles(folderId, cleared);
+    await this.journal.disk.write(() => {
+      const nowMs = this.#edges.clock.now();
+      this.journal.observe(folderId, routeIds, observations, settle, nowMs);
+      this.journal.observeObstacles(folderId, routeIds, obstacles, nowMs);
+      this.journal.clearObstacles(folderId, cleared);
+    });
     for (const drain of drains) drain.poke();
   }
 
   #scanned(message: Message<'scanned'>): void {
+    try {
+      this.#recordScan(message);
+    } catch (error) {
+      // The scan that follows when the journal takes writes again says it anew.
+      if (!this.journal.disk.begin(error)) throw error;
+    }
+  }
+
+  #recordScan(message: Message<'scanned'>): void {
     const folder = this.#folder(message.folderId);
     // What failed for good may have been mended in the store: as often as a rescan, for one request each.
     if (folder.scanned) {
@@ -352,7 +372,9 @@ export class Daemon {
     folder.halt = halted ? message : undefined;
     folder.deletes.isScanned = false;
     folder.degraded = state === 'replaced' ? [message] : [];
-    this.journal.recordHalt(folderId, folder.halt);
+    this.journal.disk.note(`halt of folder ${folderId}`, () =>
+      this.journal.recordHalt(folderId, folder.halt),
+    );
     for (const drain of this.#drainsOf(folderId)) {
       drain.route.root.path = realPath(this.#edges.files, folder.config.path);
       drain.halt(halted);
@@ -367,6 +389,25 @@ export class Daemon {
   #tellWhenWatching(): void {
     if (this.folders.every((folder) => folder.watching || folder.halt !== undefined))
       this.#watching.resolve();
+  }
+
+  #listenToDisk(): void {
+    const { log, mode } = this.#options;
+    this.journal.disk.listen(
+      {
+        began: ({ message }) => log.error(message),
+        ended: () => {
+          log.info('the journal can be written again: every folder is scanned for what was missed');
+          for (const { folderId } of this.folders) this.#watch.scan(folderId);
+          for (const drain of this.drains) drain.poke();
+        },
+        gaveUp: ({ message }) => {
+          log.error(`s3syncd ends, because it does nothing that it cannot remember: ${message}`);
+          this.interrupt();
+        },
+      },
+      mode === 'run' ? undefined : triesOnce,
+    );
   }
 
   /** In mode `once` a folder is done when it was scanned, or cannot be. */

@@ -1,6 +1,7 @@
 // The verbs: one table, one file each, loaded only when it is asked for (`status` must not load the AWS SDK).
 import { Command, CommanderError, Option } from 'commander';
 import { StateDirRefused } from '../journal/state-dir.ts';
+import { JournalUnusable } from '../journal/disk.ts';
 import { version } from '../version.ts';
 import { exitCodes, type ExitCode } from './exit.ts';
 import type { Run, VerbOptions } from './verb.ts';
@@ -313,7 +314,9 @@ export async function main(argv: readonly string[]): Promise<ExitCode> {
       return exitCodes.config;
     }
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
-    throw error;
+    if (!(error instanceof JournalUnusable)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    return error.kind === 'full' ? exitCodes.temporary : exitCodes.failed;
   }
 }
 

@@ -65,5 +65,6 @@ export async function run(options: VerbOptions): Promise<ExitCode> {
   await control.close();
   using _hurry = hurry(exitCodes.ok);
   await daemon.stop();
-  return exitCodes.ok;
+  // Ended by itself: its supervisor starts it again.
+  return why === 'end' ? exitCodes.failed : exitCodes.ok;
 }

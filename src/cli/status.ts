@@ -53,7 +53,11 @@ export function statusText(status: Status): string {
   const head = status.running
     ? `s3syncd ${status.version} is running (pid ${status.pid}, for ${ageText(status.since)})\n\n`
     : 's3syncd is not running; this is what its journal says\n\n';
-  const notes = status.journal.map((note) => `! journal: ${nameText(note)}\n\n`).join('');
+  const { journal, journalTrouble } = status;
+  const trouble = journalTrouble && `${journalTrouble.message} (for ${ageText(journalTrouble.since)})`;
+  const notes = [...(trouble === undefined ? [] : [trouble]), ...journal.map((note) => `journal: ${note}`)]
+    .map((note) => `! ${nameText(note)}\n\n`)
+    .join('');
   return head + notes + status.folders.map(folderText).join('\n');
 }
 

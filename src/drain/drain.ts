@@ -4,6 +4,7 @@ import type { Logger } from '../observe/log.ts';
 import { Failure, isTemporary } from '../core/failure.ts';
 import type { Outcome } from '../core/action.ts';
 import type { Clock, Timer } from '../edge/clock.ts';
+import type { Usage } from '../core/usage.ts';
 import type { Claim, Completion, Journal, RouteTrouble } from '../journal/journal.ts';
 import type { ByteBudget } from '../transfer/limits.ts';
 import { handle } from './act.ts';
@@ -60,6 +61,7 @@ export class Drain {
   readonly #origins = new PendingOrigins();
   readonly #inFlight = new Map<number, Claim>();
   readonly #completions: Completion[] = [];
+  readonly #usages: Usage[] = [];
   readonly #trouble = new Trouble();
   readonly #startedMs: number;
   #oldestCompletionMs = Infinity;
@@ -155,18 +157,31 @@ export class Drain {
 
   /** Runs until `stop`, or after `finish` until there is nothing left to do. */
   async run(): Promise<void> {
+    const { disk } = this.#options.journal;
     for (;;) {
-      this.#preparing = true;
-      if (!this.#stopping && this.#mayStart) await this.#prepare();
-      this.#preparing = false;
       const wake = new Promise<void>((resolve) => (this.#wake = resolve));
-      this.#turn();
-      this.#start();
+      try {
+        await this.#advance();
+      } catch (error) {
+        if (!disk.begin(error)) throw error;
+      }
       if (this.#finished || (this.#stopping && this.#inFlight.size === 0)) break;
       await this.#sleep(wake);
     }
     this.#releaseQueue();
-    this.#record(0);
+    // What cannot be recorded is claimed still, and looked at again by the next start.
+    if (!disk.trouble) this.#record(0);
+  }
+
+  async #advance(): Promise<void> {
+    this.#preparing = true;
+    try {
+      if (!this.#stopping && this.#mayStart) await this.#prepare();
+    } finally {
+      this.#preparing = false;
+    }
+    this.#turn();
+    this.#start();
   }
 
   get #clock(): Clock {
@@ -178,7 +193,8 @@ export class Drain {
   }
 
   get #mayStart(): boolean {
-    return !this.#halted && this.#refused === undefined && this.#clock.now() >= this.#pausedUntilMs;
+    if (this.#halted || this.#refused !== undefined || this.#options.journal.disk.trouble) return false;
+    return this.#clock.now() >= this.#pausedUntilMs;
   }
 
   get #pausedUntilMs(): number {
@@ -223,6 +239,7 @@ export class Drain {
 
   /** Records what ended and claims what is ready, in one transaction. */
   #turn(): void {
+    if (this.#options.journal.disk.trouble) return;
     const mayClaim = this.#prepared && this.#mayStart && !this.#stopping;
     const want = mayClaim ? Math.max(0, this.#room) : 0;
     const due =
@@ -233,15 +250,19 @@ export class Drain {
   }
 
   #record(want: number): void {
-    const completions = this.#completions.splice(0);
-    this.#oldestCompletionMs = Infinity;
+    const completions = [...this.#completions];
     const { journal } = this.#options;
     const { routeId } = this.route;
     // In trouble another one is tried each time, not one that waits since it failed: it may be the only one to fail.
     const order = this.#inTrouble ? 'newest' : 'oldest';
     // With the ends of changes, so that it takes no transaction of its own; or when nothing ends for now.
-    const usages = completions.length > 0 || this.#isIdle ? this.route.destination.takeUsage() : [];
+    if (completions.length > 0 || this.#isIdle) this.#usages.push(...this.route.destination.takeUsage());
+    const usages = this.#usages;
     const claims = journal.turn({ completions, usages, routeId, want, order, nowMs: this.#clock.now() });
+    // Kept until the journal has them.
+    this.#completions.length = 0;
+    this.#usages.length = 0;
+    this.#oldestCompletionMs = Infinity;
     this.#origins.add(claims, findOrigins(this.route, claims, journal));
     this.#queue.push(...claims);
     for (const { claim } of completions) this.route.keysInFlight.release(claim);
@@ -358,7 +379,7 @@ export class Drain {
   #report(trouble: Omit<RouteTrouble, 'sinceMs'>): void {
     if (this.#reported === trouble.code) return;
     this.#reported = trouble.code;
-    this.#options.journal.recordTrouble(this.route.routeId, { ...trouble, sinceMs: this.#clock.now() });
+    this.#remember({ ...trouble, sinceMs: this.#clock.now() });
     this.#options.log.error({ ...this.#subject, code: trouble.code }, trouble.message);
   }
 
@@ -367,10 +388,18 @@ export class Drain {
     this.route.endpoint.trouble.end();
     if (this.#reported === undefined) return;
     this.#reported = undefined;
-    this.#options.journal.recordTrouble(this.route.routeId, undefined);
-    // What failed one by one before it was seen to concern all.
-    if (!this.#hasWorked) this.#options.journal.retry(this.route.routeId, this.#clock.now());
+    this.#remember(undefined, !this.#hasWorked);
     this.#options.log.info(this.#subject, 'destination works again');
+  }
+
+  /** @param retries what failed one by one before it was seen to concern all */
+  #remember(trouble: RouteTrouble | undefined, retries = false): void {
+    const { journal } = this.#options;
+    const { routeId } = this.route;
+    journal.disk.note(`trouble of route ${routeId}`, () => {
+      journal.recordTrouble(routeId, trouble);
+      if (retries) journal.retry(routeId, this.#clock.now());
+    });
   }
 
   get #subject() {
@@ -391,7 +420,9 @@ export class Drain {
 
   /** For `once`: everything is done, or what is left will not be mended by waiting. */
   get #finished(): boolean {
-    if (!this.#finishing || !this.#isIdle) return false;
+    if (!this.#finishing || !this.#isIdle || this.#options.journal.disk.trouble) return false;
+    // What has ended may have made others ready.
+    if (this.#completions.length > 0) return false;
     if (this.#halted || this.#refused !== undefined || this.#isSlowed) return true;
     if (this.#options.journal.nextReadyAtMs(this.route.routeId, onceTriesMax) === Infinity) return true;
     const trouble = this.#trouble.current ?? this.route.endpoint.trouble.current;
@@ -411,6 +442,8 @@ export class Drain {
   }
 
   #nextDueMs(): number {
+    // The journal wakes the drain when it takes writes again.
+    if (this.#options.journal.disk.trouble) return Infinity;
     const recordMs = this.#oldestCompletionMs + recordAfterMs;
     if (this.#stopping || this.#halted || this.#refused !== undefined) return recordMs;
     // What is ready cannot be claimed now: the end of something in flight wakes the drain.

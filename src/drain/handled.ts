@@ -7,6 +7,7 @@ import type { Local, Sighting } from '../core/file.ts';
 import { historyOf, type HistoryEntry } from '../core/history.ts';
 import { comparableChecksum, type Remote } from '../core/object.ts';
 import { backoffMs } from '../core/schedule.ts';
+import { diskTroubleIn } from '../journal/disk.ts';
 import type { Claim, Completion } from '../journal/journal.ts';
 import { look } from '../transfer/open.ts';
 import { likelyPartSize } from '../transfer/part-size.ts';
@@ -220,9 +221,13 @@ function sightingOf(local: Local | undefined): Sighting {
 }
 
 /** We stop: what was sent of it is gone on with next time. */
-export function interrupted({ clock }: Route): Handled {
-  const end = { kind: 'released', readyAtMs: clock.now(), tried: false } as const;
-  return { end, outcome: 'retry', reason: 'stopped', bytes: 0 };
+export function interrupted(route: Route): Handled {
+  return released(route, 'stopped', false);
+}
+
+/** Not the change's fault. @param tried a request may have been carried out */
+function released({ clock }: Route, reason: string, tried: boolean): Handled {
+  return { end: { kind: 'released', readyAtMs: clock.now(), tried }, outcome: 'retry', reason, bytes: 0 };
 }
 
 export function busy(route: Route, claim: Claim): Handled {
@@ -249,6 +254,8 @@ export function lookAgain(route: Route, claim: Claim, message: string): Handled 
 export function failed(route: Route, claim: Claim, error: unknown): Handled {
   if (error instanceof Failure) return failedRequest(route, claim, error);
   const { code, message } = error as NodeJS.ErrnoException;
+  // Recorded when the journal takes writes again, and tried then.
+  if (diskTroubleIn(error)) return released(route, code!, true);
   switch (code) {
     case 'EACCES':
     case 'EPERM':
@@ -279,14 +286,8 @@ function failedRequest(route: Route, claim: Claim, failure: Failure): Handled {
     }
     case 'unreachable':
     case 'refused':
-      return {
-        // The SDK may have tried before, and have been heard, when nobody was there the last time.
-        end: { kind: 'released', readyAtMs: route.clock.now(), tried: failure.mayHaveLanded },
-        outcome: 'retry',
-        reason: code,
-        bytes: 0,
-        failure,
-      };
+      // The SDK may have tried before, and have been heard, when nobody was there the last time.
+      return { ...released(route, code, failure.mayHaveLanded), failure };
     case 'transient':
     case 'throttled':
       return { ...retry(route, claim, code, message), failure };

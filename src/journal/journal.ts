@@ -26,6 +26,7 @@ import { Origins } from './origins.ts';
 import { Conflicts } from './conflicts.ts';
 import { Failures } from './failures.ts';
 import { History } from './history.ts';
+import { Disk, diskTroubleIn, JournalUnusable } from './disk.ts';
 import {
   baselineFromRow,
   rowFromBaseline,
@@ -178,6 +179,7 @@ export class Journal {
   readonly conflicts: Conflicts;
   readonly failures: Failures;
   readonly history: History;
+  readonly disk: Disk;
   readonly #database: Database.Database;
   readonly #lock: Database.Database | undefined;
   readonly #clock: Clock;
@@ -197,17 +199,20 @@ export class Journal {
     this.conflicts = new Conflicts(database);
     this.failures = new Failures(database);
     this.history = new History(database);
+    this.disk = new Disk(path.dirname(database.name), clock, () => this.#proveRoom());
   }
 
   /**
    * Opens the journal for writing, as the only process that does.
-   * @throws JournalInUse when another s3syncd holds it; Error on anything that makes it unusable
+   * @throws JournalInUse when another s3syncd holds it; JournalUnusable when its disk is full or failing; Error on anything
+   * else that makes it unusable
    */
   static open(stateDir: string, clock: Clock = systemClock): Journal {
-    secureStateDir(stateDir);
-    refuseNetworkFileSystem(stateDir);
-    const lock = takeLock(stateDir);
+    let lock: Database.Database | undefined;
     try {
+      secureStateDir(stateDir);
+      refuseNetworkFileSystem(stateDir);
+      lock = takeLock(stateDir);
       const journal = Journal.#openOrRebuild(journalFile(stateDir), lock, clock);
       // Claims do not survive their process; and whoever starts it may have mended what kept others from succeeding.
       journal.#sql.startAfresh.run(clock.now());
@@ -216,8 +221,8 @@ export class Journal {
       journal.#sweepDescriptions();
       return journal;
     } catch (error) {
-      lock.close();
-      throw error;
+      lock?.close();
+      throw unusable(stateDir, error) ?? error;
     }
   }
 
@@ -281,7 +286,8 @@ export class Journal {
   }
 
   close(): void {
-    if (!this.#database.readonly) this.#database.pragma('wal_checkpoint(TRUNCATE)');
+    this.disk.stop();
+    if (!this.#database.readonly) this.#takeOverLog();
     this.#database.close();
     this.#lock?.close();
   }
@@ -599,6 +605,26 @@ export class Journal {
     this.#sql.heartbeat.run(nowMs);
   }
 
+  /**
+   * A heartbeat may find its place in the log on a full disk, where the ends of changes do not.
+   * @throws when there is no room
+   */
+  #proveRoom(): void {
+    // What the log holds of pages that the journal has makes room within the log.
+    this.#database.pragma('wal_checkpoint(PASSIVE)');
+    this.#sql.takeRoom.run(roomBytes);
+    this.#sql.giveRoomBack.run();
+  }
+
+  /** So that the log is gone after an orderly end; where that cannot be done the next start does it. */
+  #takeOverLog(): void {
+    try {
+      this.#database.pragma('wal_checkpoint(TRUNCATE)');
+    } catch (error) {
+      if (!diskTroubleIn(error)) throw error;
+    }
+  }
+
   /** Changes that are not done: pending or claimed. */
   openCount(routeId: number): number {
     return this.#sql.openCount.get(routeId)!;
@@ -767,6 +793,21 @@ function confirmsWrite({ end }: Completion): boolean {
 function freesKey({ claim, end }: Completion): boolean {
   if (end.kind !== 'settled' || end.baseline === undefined || !claim.baseline) return false;
   return end.baseline === null || end.baseline.gone || end.baseline.tail !== claim.baseline.tail;
+}
+
+/** What a turn of all drains may take: some hundred pages. */
+const roomBytes = 512 * 1024;
+
+/** Undefined where the error says nothing of the disk. */
+function unusable(stateDir: string, error: unknown): JournalUnusable | undefined {
+  const { code, message } = error as NodeJS.ErrnoException;
+  const isFull = code === 'ENOSPC' || code === 'EDQUOT';
+  const found = isFull ? { kind: 'full' as const, code } : diskTroubleIn(error);
+  if (!found) return undefined;
+  const advice =
+    found.kind === 'full' ? 'free some space on its disk' : 'is its disk failing, or mounted read-only?';
+  const what = `the journal in ${stateDir} cannot be opened (${found.code}: ${message}): ${advice}`;
+  return new JournalUnusable(found.kind, what, error);
 }
 
 /** Another process holds the state directory. */

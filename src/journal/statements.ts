@@ -288,6 +288,10 @@ export function prepareStatements(database: Database) {
       `INSERT INTO meta (key, value) VALUES ('heartbeat_at', ?)
        ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
     ),
+    takeRoom: database.prepare<[number]>(
+      `INSERT OR REPLACE INTO meta (key, value) VALUES ('room', zeroblob(?))`,
+    ),
+    giveRoomBack: database.prepare(`DELETE FROM meta WHERE key = 'room'`),
     openCount: integer<[number]>(
       `SELECT count(*) FROM change WHERE route_id = ? AND state IN ('pending', 'claimed')`,
     ),

@@ -11,6 +11,7 @@ import { isTemporary, type FailureState } from '../core/failure.ts';
 import { costOfRequests, priceList, pricedRegion } from '../core/prices.ts';
 import { dayOf, firstOfMonth, nearsEnd, requestsByOperation, type Usage } from '../core/usage.ts';
 import type { ListedFailure } from '../journal/failures.ts';
+import type { DiskTrouble } from '../journal/disk.ts';
 import type { Journal, Recovery, RouteRow, RouteTrouble } from '../journal/journal.ts';
 
 /** A path that is not in S3 as it is here, for a reason of its own. */
@@ -24,6 +25,14 @@ export interface ProblemPath {
   readonly attempts: number;
   /** Null where time alone brings no other try: it is tried with the next rescan, by `retry`, or when the file changes. */
   readonly nextTry: string | null;
+}
+
+interface Trouble {
+  readonly code: string;
+  readonly message: string;
+  readonly since: string;
+  /** Time may mend it, or space. */
+  readonly temporary: boolean;
 }
 
 export interface RouteStatus {
@@ -41,9 +50,7 @@ export interface RouteStatus {
   /** Age of the longest waiting change, in seconds: the number to alert on. */
   readonly lagSeconds: number;
   readonly lastSuccess: string | undefined;
-  readonly trouble:
-    | { readonly code: string; readonly message: string; readonly since: string; readonly temporary: boolean }
-    | undefined;
+  readonly trouble: Trouble | undefined;
   /** When a route in trouble is tried again. */
   readonly nextTry: string | undefined;
   readonly usage: {
@@ -93,6 +100,8 @@ export interface Status {
   readonly stateDir: string;
   /** What was wrong with the journal, for a week after it was found. */
   readonly journal: readonly string[];
+  /** Why it cannot be written at the moment: nothing new is sent. */
+  readonly journalTrouble: Trouble | undefined;
   readonly folders: readonly FolderStatus[];
 }
 
@@ -156,6 +165,7 @@ export function readStatus(
     since: live && isoTime(live.sinceMs),
     stateDir: config.stateDir,
     journal: journalNotes(journal, nowMs),
+    journalTrouble: describeDisk(journal.disk.trouble),
     folders: config.folders.map((folder) => {
       const rows = folder.to.map((route) => ({ route, row: journal.findRoute(routeOf(folder, route)) }));
       const folderId = rows.find(({ row }) => row)?.row?.folderId;
@@ -287,8 +297,14 @@ function emptyRoute({ destination, policy }: RouteConfig): RouteStatus {
   };
 }
 
+function describeDisk(trouble: DiskTrouble | undefined): Trouble | undefined {
+  if (!trouble) return undefined;
+  const { kind, code, message, sinceMs } = trouble;
+  return { code, message, since: isoTime(sinceMs), temporary: kind === 'full' };
+}
+
 /** As it is told to people and programs. */
-export function describeTrouble(trouble: RouteTrouble | undefined): RouteStatus['trouble'] {
+export function describeTrouble(trouble: RouteTrouble | undefined): Trouble | undefined {
   if (!trouble) return undefined;
   const { code, message, sinceMs } = trouble;
   const temporary = trouble.class !== 'unenforceable' && isTemporary(trouble.class);
@@ -298,11 +314,13 @@ export function describeTrouble(trouble: RouteTrouble | undefined): RouteStatus[
 /** The exit code that tells the state: what needs a person first, then what time may mend. */
 export function exitCodeOf(status: Status): 0 | 1 | 5 | 75 {
   const routes = status.folders.flatMap((folder) => folder.routes);
+  const { journalTrouble } = status;
+  if (journalTrouble && !journalTrouble.temporary) return 1;
   if (status.folders.some((folder) => folder.state === 'halted')) return 1;
   if (routes.some((route) => route.failed + route.blocked > 0)) return 1;
   if (routes.some((route) => route.trouble && !route.trouble.temporary)) return 1;
   if (routes.some((route) => route.conflicts + route.held > 0)) return 5;
-  if (routes.some((route) => route.trouble || route.retrying > 0)) return 75;
+  if (journalTrouble || routes.some((route) => route.trouble || route.retrying > 0)) return 75;
   if (routes.some((route) => route.budget?.slowed && route.pending > 0)) return 75;
   return 0;
 }
@@ -322,6 +340,7 @@ export function statusLine(status: Status): string {
   const halted = status.folders.filter((folder) => folder.state === 'halted').length;
   const degraded = status.folders.filter((folder) => folder.state === 'degraded').length;
   const troubled = routes.filter((route) => route.trouble).length;
+  if (status.journalTrouble) parts.push(`JOURNAL CANNOT BE WRITTEN (${status.journalTrouble.code})`);
   if (failed > 0) parts.push(`${failed.toLocaleString('en')} failed or blocked`);
   if (conflicts > 0) parts.push(`${conflicts.toLocaleString('en')} waiting for a decision`);
   if (halted > 0) parts.push(`${halted} halted`);

@@ -64,7 +64,7 @@ function drainWith(readyAtMs: number) {
     folder: { name: 'documents' },
     destination: { name: 'backup' },
   } as unknown as Route;
-  const journal = { nextReadyAtMs: () => readyAtMs, trouble: () => undefined };
+  const journal = { nextReadyAtMs: () => readyAtMs, trouble: () => undefined, disk: { trouble: undefined } };
   const drain = new Drain(route, { journal } as unknown as DrainOptions);
   return { drain, endpoint };
 }
