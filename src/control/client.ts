@@ -37,8 +37,10 @@ export async function askDaemon(
 }
 
 function request(socketPath: string, method: string, path: string, body: unknown) {
+  // A connection of its own: one that is kept for the next question may be closed just when that is sent.
+  const options = { socketPath, method, path, timeout: answerMaxMs, agent: false };
   return new Promise<{ status: number; text: string }>((resolve, reject) => {
-    const sent = http.request({ socketPath, method, path, timeout: answerMaxMs }, (response) => {
+    const sent = http.request(options, (response) => {
       let text = '';
       response.setEncoding('utf8');
       response.on('data', (piece: string) => (text += piece));
