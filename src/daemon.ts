@@ -19,6 +19,7 @@ import { openRoutes, realPath, type RouteEdges } from './routes.ts';
 import { connect } from './transfer/connect.ts';
 import { ByteBudget } from './transfer/limits.ts';
 import { S3Destination } from './transfer/s3.ts';
+import { patient } from './transfer/timing.ts';
 import type { Message } from './watch/messages.ts';
 import { lookAtRoot } from './watch/root.ts';
 import { startWatchThread, type WatchThread } from './watch/thread.ts';
@@ -32,8 +33,8 @@ export interface Edges extends RouteEdges {
 const realEdges: Edges = {
   clock: systemClock,
   files: systemFiles,
-  connect(config) {
-    const client = connect(config);
+  connect(config, line) {
+    const client = connect(config, patient, line);
     return {
       route: (customerKeys, meter) => new S3Destination(config, client, customerKeys, meter),
       close: () => client.destroy(),

@@ -19,6 +19,7 @@ import type { Clock } from './edge/clock.ts';
 import type { Files } from './edge/files.ts';
 import type { Journal } from './journal/journal.ts';
 import type { Logger } from './observe/log.ts';
+import type { Line } from './transfer/connect.ts';
 import type { Destination } from './transfer/destination.ts';
 import { Meter } from './transfer/meter.ts';
 import { describeFile } from './transfer/metadata.ts';
@@ -29,7 +30,7 @@ export interface RouteEdges {
   readonly clock: Clock;
   readonly files: Files;
   /** Opens the connections to a destination, to be shared by its routes. */
-  readonly connect: (config: DestinationConfig) => Connection;
+  readonly connect: (config: DestinationConfig, line: Line) => Connection;
 }
 
 interface Connection {
@@ -46,24 +47,24 @@ export function openRoutes(
   edges: RouteEdges,
 ): { routes: Route[]; close: () => void } {
   const { clock } = edges;
-  const connections = new Map(
-    [...config.destinations].map(([name, destination]) => [name, edges.connect(destination)]),
-  );
-  const endpoints = new Map<string, Endpoint>();
+  const opened = new Map<string, { endpoint: Endpoint; connection: Connection }>();
   const routes = config.folders.flatMap((folder) =>
     folder.to.map((to) => {
       const destination = config.destinations.get(to.destination)!;
       const row = journal.registerRoute(routeIdentity(folder, to, destination));
-      const endpoint =
-        endpoints.get(destination.name) ?? openEndpoint(destination, row.destinationId, journal, log, clock);
-      endpoints.set(destination.name, endpoint);
+      const open = () => {
+        const endpoint = openEndpoint(destination, row.destinationId, journal, log, clock);
+        return { endpoint, connection: edges.connect(destination, endpoint) };
+      };
+      const { endpoint, connection } = opened.get(destination.name) ?? open();
+      opened.set(destination.name, { endpoint, connection });
       const meter = new Meter(() => endpoint.requestBudget?.spend(clock.now()));
-      const opened = connections.get(destination.name)!.route(customerKeys(folder.rules), meter);
-      return makeRoute(folder, to, destination, row, endpoint, opened, edges);
+      const connected = connection.route(customerKeys(folder.rules), meter);
+      return makeRoute(folder, to, destination, row, endpoint, connected, edges);
     }),
   );
   shareKeys(routes, config, journal);
-  return { routes, close: () => connections.forEach((connection) => connection.close()) };
+  return { routes, close: () => opened.forEach(({ connection }) => connection.close()) };
 }
 
 /** Its budget of requests goes on where the journal says that it was. */

@@ -226,7 +226,11 @@ export class Drain {
     } catch (error) {
       if (this.#stopping) return;
       if (error instanceof Unenforceable) this.#refuse(error.message);
-      else if (error instanceof Failure) this.#beginTrouble(error);
+      else if (error instanceof Failure)
+        this.#beginTrouble(
+          error,
+          error.class === 'unreachable' ? this.route.endpoint.trouble : this.#trouble,
+        );
       else throw error;
     }
   }
@@ -311,7 +315,7 @@ export class Drain {
     this.#inFlight.set(claim.changeId, claim);
     endpoint.take(routeId);
     try {
-      const handled = await handle(this.route, claim, this.#origins.of(claim), {
+      const found = await handle(this.route, claim, this.#origins.of(claim), {
         journal,
         budget,
         partBudget,
@@ -320,7 +324,8 @@ export class Drain {
         signal: this.#stop.signal,
         onBytes: (bytes) => (this.#sentBytes += bytes),
       });
-      this.#learn(handled);
+      this.#learn(found);
+      const handled = this.#excuse(found);
       this.#origins.ended(claim, handled.end.kind !== 'retry' && handled.end.kind !== 'released');
       const isBack = claim.absentSinceMs !== undefined && handled.isBack === true;
       this.#complete({ claim, end: handled.end, isBack, entry: entryOf(claim, handled) });
@@ -332,6 +337,14 @@ export class Drain {
       endpoint.release(routeId);
       this.#wake();
     }
+  }
+
+  /** Where nobody answers anything a change has not failed: it goes on with the others, not after a pause of its own. */
+  #excuse(handled: Handled): Handled {
+    const { end, failure } = handled;
+    if (end.kind !== 'retry' || !isUnanswered(failure) || !this.route.endpoint.isSilent) return handled;
+    const { mayHaveLanded: tried } = failure;
+    return { ...handled, end: { kind: 'released', readyAtMs: this.#clock.now(), tried } };
   }
 
   /** What one answer says about the route and the endpoint. */
@@ -350,6 +363,8 @@ export class Drain {
         endpoint.concurrency.throttled(this.#clock.monotonic());
         return;
       case 'unreachable':
+        this.#beginTrouble(failure, endpoint.trouble);
+        return;
       case 'refused':
         this.#beginTrouble(failure);
         return;
@@ -358,14 +373,14 @@ export class Drain {
         if (!this.#hasWorked && this.#deniedInRow >= deniedInRowMax) this.#beginTrouble(failure);
         return;
       case 'transient':
+        if (isUnanswered(failure) && endpoint.unanswered()) this.#beginTrouble(failure, endpoint.trouble);
+        return;
       case 'permanent':
         return;
     }
   }
 
-  #beginTrouble(failure: Failure): void {
-    const { endpoint } = this.route;
-    const trouble = failure.class === 'unreachable' ? endpoint.trouble : this.#trouble;
+  #beginTrouble(failure: Failure, trouble = this.#trouble): void {
     trouble.begin(failure, this.#clock.now(), this.#clock.random());
     this.#report({ class: failure.class, code: failure.code, message: failure.message });
   }
@@ -451,4 +466,9 @@ export class Drain {
     const readyMs = this.#options.journal.nextReadyAtMs(this.route.routeId);
     return Math.min(recordMs, Math.max(readyMs, this.#pausedUntilMs));
   }
+}
+
+/** Nothing came back, not even an error. */
+function isUnanswered(failure: Failure | undefined): failure is Failure {
+  return failure?.class === 'transient' && failure.status === undefined;
 }

@@ -3,6 +3,7 @@
 // certificate, a firewall or a name that does not resolve may concern one of them only.
 import { backoffMs } from '../core/schedule.ts';
 import type { Failure } from '../core/failure.ts';
+import type { Line } from '../transfer/connect.ts';
 import { Concurrency } from '../transfer/limits.ts';
 import type { RequestBudget } from './request-budget.ts';
 
@@ -44,7 +45,13 @@ export class Trouble {
   }
 }
 
-export class Endpoint {
+/**
+ * Requests in a row without any answer after which they say something of the endpoint. Fewer may be about their files: a
+ * box on the way that resets what it takes for harmful.
+ */
+const unansweredInRowMax = 5;
+
+export class Endpoint implements Line {
   readonly name: string;
   readonly concurrency = new Concurrency();
   readonly trouble = new Trouble();
@@ -53,6 +60,7 @@ export class Endpoint {
   /** Requests under way, by route. */
   readonly #inFlight = new Map<number, number>();
   readonly #waiting = new Set<() => void>();
+  #unansweredInRow = 0;
 
   constructor(name: string, requestBudget?: RequestBudget) {
     this.name = name;
@@ -86,12 +94,34 @@ export class Endpoint {
 
   release(routeId: number): void {
     this.#inFlight.set(routeId, (this.#inFlight.get(routeId) ?? 0) - 1);
+    this.#wakeAll();
+  }
+
+  #wakeAll(): void {
     const waiting = [...this.#waiting];
     this.#waiting.clear();
     for (const wake of waiting) wake();
   }
 
-  /** Calls back once, when a request of any route ends. */
+  get isSilent(): boolean {
+    return this.trouble.current !== undefined;
+  }
+
+  /** Nobody answered a request. @returns true when that says something of the endpoint */
+  unanswered(): boolean {
+    this.#unansweredInRow += 1;
+    return this.#unansweredInRow >= unansweredInRowMax;
+  }
+
+  answered(): void {
+    this.#unansweredInRow = 0;
+    if (!this.isSilent) return;
+    this.trouble.end();
+    this.concurrency.restart();
+    this.#wakeAll();
+  }
+
+  /** Calls back once, when a request of any route ends or may begin again. */
   onRelease(wake: () => void): void {
     this.#waiting.add(wake);
   }

@@ -1,4 +1,5 @@
 // Connections to S3: one client for each destination, set up for what s3syncd needs of the SDK and for nothing else.
+import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
@@ -13,8 +14,18 @@ import { patient, type Timing } from './timing.ts';
 /** In-flight requests are bounded below this, so no request ever waits inside the agent. */
 const socketsMax = 272;
 
+/** What is known of the other end, and learned of it here. */
+export interface Line {
+  /** Nobody answers for now: a request asks whether anybody does again, and is sent once. */
+  readonly isSilent: boolean;
+  /** Somebody answered, and not with an error of the server. */
+  answered(): void;
+}
+
+const unheard: Line = { isSilent: false, answered: () => undefined };
+
 /** Opens the connections to a destination, to be shared by its routes; closed with `destroy()`. */
-export function connect(config: DestinationConfig, timing = patient): S3Client {
+export function connect(config: DestinationConfig, timing = patient, line = unheard): S3Client {
   const agents = openAgents(config);
   const client = new S3Client(clientConfig(config, agents, timing));
   if (config.endpoint === undefined || config.endpoint.startsWith('https:')) {
@@ -31,8 +42,40 @@ export function connect(config: DestinationConfig, timing = patient): S3Client {
   limitAnswers(client, timing);
   installRenewal(client);
   installMeters(client);
-  installLeanPut(client, agents, timing);
+  installLeanPut(client, agents, timing, line);
+  listen(client, line);
+  tryOnceWhenSilent(client, line);
   return client;
+}
+
+/** As soon as a request is answered, not once a file is sent: that may be hours later. */
+function listen(client: S3Client, line: Line): void {
+  client.middlewareStack.add(
+    (next) => async (args) => {
+      const answered = await next(args);
+      const { statusCode } = answered.response as { statusCode?: number };
+      if (statusCode !== undefined && statusCode < 500) line.answered();
+      return answered;
+    },
+    { step: 'deserialize', priority: 'low', name: 'listen' },
+  );
+}
+
+/** The SDK's tries are for an answer that went astray; where nobody answers they are three times as many questions. */
+function tryOnceWhenSilent(client: S3Client, line: Line): void {
+  const { retryStrategy } = client.config;
+  client.config.retryStrategy = async () => {
+    const strategy = await retryStrategy();
+    assert('refreshRetryTokenForRetry' in strategy, "it is the SDK's standard strategy");
+    return {
+      acquireInitialRetryToken: (scope) => strategy.acquireInitialRetryToken(scope),
+      recordSuccess: (token) => strategy.recordSuccess(token),
+      refreshRetryTokenForRetry: (token, error) =>
+        line.isSilent
+          ? Promise.reject(new Error('nobody answers'))
+          : strategy.refreshRetryTokenForRetry(token, error),
+    };
+  };
 }
 
 /** The SDK's own limit ends with the headers of an answer; a body that trickles would last for ever. */

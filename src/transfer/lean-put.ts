@@ -3,8 +3,8 @@
 // same request costs a third of both (test/bench).
 //
 // It invents nothing: the first PutObject goes through the SDK in full, and where that one went, with which account
-// headers and in which region it was signed, the lean ones go too. Whatever is not a plain 200 or 412 is handed back,
-// and the SDK sends the same bytes again with its retries, redirects, clock correction and typed errors.
+// headers and in which region it was signed, the lean ones go too. An answer that is not a plain 200 or 412 is handed
+// back, and the SDK sends the same bytes again with its retries, redirects, clock correction and typed errors.
 import { hash } from 'node:crypto';
 import http from 'node:http';
 import https from 'node:https';
@@ -41,8 +41,13 @@ interface SentRequest {
 
 const installed = new WeakMap<S3Client, LeanPut>();
 
-export function installLeanPut(client: S3Client, agents: Agents, timing: Timing): void {
-  const lean = new LeanPut(client, agents, timing);
+export function installLeanPut(
+  client: S3Client,
+  agents: Agents,
+  timing: Timing,
+  line: { readonly isSilent: boolean },
+): void {
+  const lean = new LeanPut(client, agents, timing, line);
   installed.set(client, lean);
   client.middlewareStack.add(
     (next, context) => async (args) => {
@@ -62,16 +67,23 @@ export function leanPutOf(client: S3Client): LeanPut | undefined {
 /** Headers of the account, not of the object, that every request carries. */
 const accountHeaders = ['user-agent', 'x-amz-expected-bucket-owner', 'x-amz-request-payer'];
 
+class Silence extends Error {
+  /** As the SDK calls it. */
+  override readonly name = 'TimeoutError';
+}
+
 export class LeanPut {
   readonly #client: S3Client;
   readonly #agents: Agents;
   readonly #timing: Timing;
+  readonly #line: { readonly isSilent: boolean };
   #route: Route | undefined;
 
-  constructor(client: S3Client, agents: Agents, timing: Timing) {
+  constructor(client: S3Client, agents: Agents, timing: Timing, line: { readonly isSilent: boolean }) {
     this.#client = client;
     this.#agents = agents;
     this.#timing = timing;
+    this.#line = line;
   }
 
   /** Takes the way of a PutObject that the SDK sent and S3 took, if it is a plain one. */
@@ -108,11 +120,15 @@ export class LeanPut {
     };
   }
 
-  get knowsTheWay(): boolean {
-    return this.#route !== undefined;
+  /** The way is known, and there is somebody at its end: what is not answered would be sent twice, here and by the SDK. */
+  get isReady(): boolean {
+    return this.#route !== undefined && !this.#line.isSilent;
   }
 
-  /** To be called only once the way is known. */
+  /**
+   * To be called only when it is ready.
+   * @throws an error like the SDK's when nobody answered in time
+   */
   async send(key: string, bytes: Buffer, input: PutObjectCommandInput): Promise<LeanAnswer> {
     const route = this.#route!;
     const request = await route.signer.sign(
@@ -136,7 +152,9 @@ export class LeanPut {
     );
     try {
       return answerOf(await this.#exchange(route, request.path, request.headers, bytes));
-    } catch {
+    } catch (error) {
+      // Nobody was there for as long as it may take: three more tries of the SDK would say the same, minutes later.
+      if (error instanceof Silence) throw error;
       return 'handed-back';
     }
   }
@@ -151,13 +169,13 @@ export class LeanPut {
     return new Promise((resolve, reject) => {
       const { request: send } = protocol === 'https:' ? https : http;
       const request = send({ method: 'PUT', hostname, port, path, headers, agent: this.#agents[protocol] });
-      const late = () => request.destroy(new Error('no answer in time'));
+      const late = () => request.destroy(new Silence('no answer in time'));
       request.setTimeout(this.#timing.silenceMs, late);
       const deadline = setTimeout(late, deadlineMs(this.#timing, bytes.length));
       request.once('close', () => clearTimeout(deadline));
       request.once('socket', (socket) => {
         if (!socket.connecting) return;
-        const giveUp = () => request.destroy(new Error('no connection in time'));
+        const giveUp = () => request.destroy(new Silence('could not establish a connection in time'));
         const timer = setTimeout(giveUp, this.#timing.connectMs);
         socket.once('connect', () => clearTimeout(timer)).once('close', () => clearTimeout(timer));
       });

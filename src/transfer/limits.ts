@@ -105,6 +105,12 @@ export class Concurrency {
     this.#limit = Math.min(concurrencyMax, this.#limit + 1);
   }
 
+  /** Nobody was there: what it takes now is found out from below, so that the end of an outage is no storm. */
+  restart(): void {
+    this.#successes = 0;
+    this.#limit = concurrencyMin;
+  }
+
   /** @param nowMs of a monotonic clock */
   throttled(nowMs: number): void {
     this.#successes = 0;

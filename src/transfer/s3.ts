@@ -182,9 +182,9 @@ export class S3Destination implements Destination {
 
   async #putLean(key: string, bytes: Buffer, input: PutObjectCommandInput) {
     const lean = leanPutOf(this.#client);
-    if (!lean?.knowsTheWay) return undefined;
+    if (!lean?.isReady) return undefined;
     this.#meter.count('PutObject', input.StorageClass, bytes.length);
-    return lean.send(key, bytes, input);
+    return this.#send('PutObject', key, () => lean.send(key, bytes, input));
   }
 
   async head(key: string): Promise<Remote> {
@@ -548,7 +548,7 @@ export class S3Destination implements Destination {
     throw this.#unusable(operation, key, 'no ETag');
   }
 
-  async #send<T extends Answer>(operation: string, key: string, send: () => Promise<T>): Promise<T> {
+  async #send<T>(operation: string, key: string, send: () => Promise<T>): Promise<T> {
     try {
       return await send();
     } catch (error) {
