@@ -2,7 +2,7 @@
 import type { Config } from '../config/config.ts';
 import { checkDestination } from './destination.ts';
 import { finding, type Finding } from './finding.ts';
-import { checkCredentials, checkFolder, checkStateDir, checkWatches } from './machine.ts';
+import { checkCredentials, checkFolder, checkHardLinks, checkStateDir, checkWatches } from './machine.ts';
 
 export async function checkConfig(config: Config): Promise<Finding[]> {
   const findings: Finding[] = [finding('ok', 'config', config.file, 'is valid')];
@@ -11,6 +11,7 @@ export async function checkConfig(config: Config): Promise<Finding[]> {
   const folders = config.folders.map(checkFolder);
   findings.push(...folders.flatMap((folder) => folder.findings));
   findings.push(...checkWatches(folders.reduce((sum, { directories }) => sum + directories, 0)));
+  findings.push(...checkHardLinks());
   for (const destination of config.destinations.values()) {
     findings.push(...(await checkDestination(config, destination)));
   }

@@ -15,6 +15,7 @@ const topics = [
   'credentials',
   'folder',
   'inotify',
+  'hard-links',
   'access',
   'owner',
   'clock',

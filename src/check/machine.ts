@@ -130,3 +130,20 @@ export function checkWatches(directories: number, granted: number | undefined = 
   }
   return [finding('ok', 'inotify', subject, `is enough (${directories} of ${granted})`)];
 }
+
+/** @param level of fs.protected_hardlinks: 0 lets a user who may write in a folder link a file into it that only we may read */
+export function checkHardLinks(level = protectedHardLinks()): Finding[] {
+  if (level !== '0') return [];
+  const message =
+    'is 0: who may write in a folder can link files into it that s3syncd may read and they may not, and have them uploaded';
+  const advice = 'sudo sysctl fs.protected_hardlinks=1';
+  return [finding('warning', 'hard-links', 'fs.protected_hardlinks', message, advice)];
+}
+
+function protectedHardLinks(): string | undefined {
+  try {
+    return fs.readFileSync('/proc/sys/fs/protected_hardlinks', 'utf8').trim();
+  } catch {
+    return undefined;
+  }
+}

@@ -129,6 +129,11 @@ const advice: Readonly<Record<string, string>> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'the certificate comes from an unknown CA: name it in `ca-file`',
 };
 
+/** A store's own words may repeat the request, with the credential that signs it. */
+function withoutRequest(message = ''): string {
+  return /AWS4-HMAC-SHA256|X-Amz-|Credential=|Signature=|Authorization:/i.test(message) ? '' : message;
+}
+
 /** Classifies an error of the SDK. The message names operation, place, code and what to do; never a secret or a body. */
 export function classify(error: unknown, subject: RequestSubject): Failure {
   const code = codeOf(error);
@@ -144,8 +149,7 @@ export function classify(error: unknown, subject: RequestSubject): Failure {
     (region === undefined
       ? advice[isUnnamed ? 'HeadObject400' : code]
       : `the bucket is in ${region}: set \`region: ${region}\``) ??
-    (error as SdkError).message ??
-    '';
+    withoutRequest((error as SdkError).message);
   return new Failure(
     `destination "${subject.destination}": ${subject.operation} to ${where} failed: ${code}` +
       `${status === undefined ? '' : ` (HTTP ${status})`}${detail === '' || detail === code ? '' : `: ${detail}`}`,

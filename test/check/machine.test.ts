@@ -3,7 +3,13 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Finding } from '../../src/check/finding.ts';
-import { checkCredentials, checkFolder, checkStateDir, checkWatches } from '../../src/check/machine.ts';
+import {
+  checkCredentials,
+  checkFolder,
+  checkHardLinks,
+  checkStateDir,
+  checkWatches,
+} from '../../src/check/machine.ts';
 import { configOf, configWith } from '../config/helpers.ts';
 import { temporaryDirectory } from '../helpers/temporary.ts';
 
@@ -140,4 +146,12 @@ describe('files with credentials', () => {
     const env = { AWS_SHARED_CREDENTIALS_FILE: withFile(0o644) };
     expect(checkCredentials(config, env)).toEqual([]);
   });
+});
+
+test.each([
+  ['0', ['warning hard-links']],
+  ['1', []],
+  [undefined, []],
+])('fs.protected_hardlinks of %s', (level, told) => {
+  expect(checkHardLinks(level).map(({ level: how, topic }) => `${how} ${topic}`)).toEqual(told);
 });

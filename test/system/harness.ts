@@ -1,6 +1,8 @@
 // The ground of the system tests: a store, a workspace (folder, state directory, config) and the built program as a child
 // process. Everything cleans up by itself when the test ends; a daemon that does not end, or was left in trouble, fails it.
 //
+// Every secret that the program is given is searched for in all that it printed and left behind (secrets.ts).
+//
 // With S3SYNCD_TEST_ENDPOINT (and AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION) the store is that server; tests that
 // need the local one (faults, legacy switches, the request log, the history) are skipped and say so.
 //
@@ -19,6 +21,7 @@ import { runnerPolicy } from '../../src/config/iam-policy.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { Status } from '../../src/observe/status.ts';
 import { differences, type Difference, type Expected } from './compare.ts';
+import { Secrets } from './secrets.ts';
 import { external, type Store } from './store.ts';
 
 export { startStore, type Store } from './store.ts';
@@ -86,6 +89,8 @@ export class Workspace {
   readonly folder: string;
   readonly stateDir: string;
   readonly configFile: string;
+  /** What must be in no output. */
+  readonly secrets = new Secrets();
   env: NodeJS.ProcessEnv;
 
   constructor(store: Store) {
@@ -187,6 +192,7 @@ export class Workspace {
       env: { ...this.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    this.secrets.attend(child, args, { ...this.env, ...env });
     onTestFinished(() => {
       if (child.exitCode === null && child.signalCode === null) {
         child.kill('SIGKILL');
@@ -236,6 +242,14 @@ export class Workspace {
   }
 
   remove(): void {
+    try {
+      this.secrets.assertKept(this.stateDir);
+    } finally {
+      this.#remove();
+    }
+  }
+
+  #remove(): void {
     fs.rmSync(this.directory, { recursive: true, force: true });
   }
 }
