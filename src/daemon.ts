@@ -63,6 +63,8 @@ export interface FolderState {
   halt: string | undefined;
   /** The scan at start has ended. */
   scanned: boolean;
+  /** When it is next scanned as a whole. */
+  nextScanMs: number | undefined;
   readonly deletes: FolderDeletes;
 }
 
@@ -124,6 +126,7 @@ export class Daemon {
         degraded: [],
         halt: undefined,
         scanned: false,
+        nextScanMs: undefined,
         deletes: new FolderDeletes({
           folder,
           folderId,
@@ -153,9 +156,10 @@ export class Daemon {
   }
 
   status(): Status {
-    const folders = this.folders.map(({ config, watching, degraded, halt }) => ({
+    const folders = this.folders.map(({ config, watching, nextScanMs, degraded, halt }) => ({
       name: config.name,
       watching,
+      nextScanMs,
       degraded,
       halt,
     }));
@@ -349,6 +353,8 @@ export class Daemon {
       for (const { route } of this.#drainsOf(message.folderId)) this.journal.retry(route.routeId, nowMs);
     }
     folder.scanned = true;
+    folder.nextScanMs =
+      message.nextInMs === undefined ? undefined : this.#edges.clock.now() + message.nextInMs;
     folder.deletes.scanned(message);
     this.journal.recordScan(message.folderId, this.#edges.clock.now());
     const { files, directories, durationMs } = message;
@@ -371,6 +377,7 @@ export class Daemon {
     // Another directory in the root's place is no reason to hold its files back: the watch thread says nothing absent.
     const halted = !ok && state !== 'replaced';
     folder.halt = halted ? message : undefined;
+    folder.nextScanMs = undefined;
     folder.deletes.isScanned = false;
     folder.degraded = state === 'replaced' ? [message] : [];
     this.journal.disk.note(`halt of folder ${folderId}`, () =>

@@ -4,24 +4,26 @@ import type { Route } from '../drain/route.ts';
 import type { Handled } from '../drain/handled.ts';
 import type { Claim } from '../journal/journal.ts';
 import type { Logger } from '../observe/log.ts';
-import type { Outcome } from '../core/action.ts';
 import { conflictMessages } from '../core/conflict.ts';
 
 const windowMs = 10_000;
+/** Of what went well, and of what did not: ten thousand uploads must not leave the one failure without its line. */
 const linesPerWindow = 20;
 
+/** What happened more often than there were lines for. */
 interface Sum {
-  readonly folder: string;
-  readonly destination: string;
-  readonly counts: Map<Outcome, number>;
+  readonly fields: Readonly<Record<string, string>>;
+  readonly isTrouble: boolean;
+  files: number;
   bytes: number;
 }
 
 export class Reporter {
   readonly #log: Logger;
-  readonly #sums = new Map<Route, Sum>();
+  /** By route, outcome, and of what went wrong its reason. */
+  readonly #sums = new Map<string, Sum>();
   readonly #timer: NodeJS.Timeout;
-  #lines = 0;
+  #lines = { good: 0, trouble: 0 };
 
   constructor(log: Logger) {
     this.#log = log;
@@ -31,27 +33,20 @@ export class Reporter {
 
   handled(route: Route, claim: Claim, { outcome, reason, bytes, end }: Handled): void {
     const message = messageOf(end);
-    const fields = {
-      folder: route.folder.name,
-      destination: route.destination.name,
-      path: claim.path,
-      outcome,
-      reason,
-      ...(message !== undefined && { message }),
-    };
+    const place = { folder: route.folder.name, destination: route.destination.name };
+    const fields = { ...place, path: claim.path, outcome, reason, ...(message !== undefined && { message }) };
     this.#log.debug(fields, 'change handled');
     if (outcome === 'unchanged' || outcome === 'vanished') return;
     // A destination in trouble is reported once, as a whole.
     if (end.kind === 'released') return;
-    if (this.#lines < linesPerWindow) {
-      this.#lines += 1;
-      if (message !== undefined) this.#log.warn(fields, outcome);
+    const kind = message === undefined ? 'good' : 'trouble';
+    if (this.#lines[kind] < linesPerWindow) {
+      this.#lines[kind] += 1;
+      if (kind === 'trouble') this.#log.warn(fields, outcome);
       else this.#log.info({ ...fields, ...(bytes > 0 && { bytes }) }, outcome);
       return;
     }
-    const sum = this.#sumOf(route);
-    sum.counts.set(outcome, (sum.counts.get(outcome) ?? 0) + 1);
-    sum.bytes += bytes;
+    this.#add({ ...place, outcome, ...(kind === 'trouble' && { reason }) }, kind === 'trouble', bytes);
   }
 
   end(): void {
@@ -60,24 +55,20 @@ export class Reporter {
   }
 
   #closeWindow(): void {
-    this.#lines = 0;
-    for (const { folder, destination, counts, bytes } of this.#sums.values()) {
-      this.#log.info({ folder, destination, ...Object.fromEntries(counts), bytes }, 'more changes handled');
+    this.#lines = { good: 0, trouble: 0 };
+    for (const { fields, isTrouble, files, bytes } of this.#sums.values()) {
+      if (isTrouble) this.#log.warn({ ...fields, files }, 'more of the same: `s3syncd failures` lists them');
+      else this.#log.info({ ...fields, files, bytes }, 'more of the same');
     }
     this.#sums.clear();
   }
 
-  #sumOf(route: Route): Sum {
-    const found = this.#sums.get(route);
-    if (found) return found;
-    const sum = {
-      folder: route.folder.name,
-      destination: route.destination.name,
-      counts: new Map<Outcome, number>(),
-      bytes: 0,
-    };
-    this.#sums.set(route, sum);
-    return sum;
+  #add(fields: Sum['fields'], isTrouble: boolean, bytes: number): void {
+    const key = Object.values(fields).join('\0');
+    const sum = this.#sums.get(key) ?? { fields, isTrouble, files: 0, bytes: 0 };
+    sum.files += 1;
+    sum.bytes += bytes;
+    this.#sums.set(key, sum);
   }
 }
 

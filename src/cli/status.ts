@@ -82,7 +82,10 @@ function folderText(folder: FolderStatus): string {
 function stateText(folder: FolderStatus): string {
   if (folder.state === 'stopped')
     return folder.lastScan ? `last scanned ${ageText(folder.lastScan)} ago` : 'never scanned';
-  return folder.state === 'ok' ? 'watching' : folder.state;
+  const state = folder.state === 'ok' ? 'watching' : folder.state;
+  return folder.nextScan === undefined
+    ? state
+    : `${state}, next rescan in ${durationText(msUntil(folder.nextScan))}`;
 }
 
 function usageLines({ usage, budget }: RouteStatus): string[] {

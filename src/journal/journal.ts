@@ -162,8 +162,8 @@ export interface RouteCounts {
   readonly blocked: number;
   readonly held: number;
   readonly baselines: number;
-  /** When the change that waits longest was first seen. */
-  readonly oldestPendingMs: number | undefined;
+  /** Since when the oldest change is not in S3 that is ready, or failed and is tried again. */
+  readonly oldestReadyMs: number | undefined;
 }
 
 /** File names in the state directory. */
@@ -630,10 +630,10 @@ export class Journal {
     return this.#sql.openCount.get(routeId)!;
   }
 
-  counts(routeId: number): RouteCounts {
+  counts(routeId: number, nowMs = this.#clock.now()): RouteCounts {
     const sql = this.#sql;
     const stuck = new Map(sql.stuckCounts.all(routeId).map((row) => [row.state, row.count]));
-    const pending = sql.pendingCounts.get(routeId)!;
+    const pending = sql.pendingCounts.get(nowMs, routeId)!;
     return {
       pending: pending.pending,
       retrying: pending.retrying,
@@ -643,7 +643,7 @@ export class Journal {
       blocked: stuck.get('blocked') ?? 0,
       held: stuck.get('held') ?? 0,
       baselines: sql.baselineCount.get(routeId)!,
-      oldestPendingMs: pending.oldest ?? undefined,
+      oldestReadyMs: pending.oldest ?? undefined,
     };
   }
 

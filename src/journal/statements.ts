@@ -295,8 +295,12 @@ export function prepareStatements(database: Database) {
     openCount: integer<[number]>(
       `SELECT count(*) FROM change WHERE route_id = ? AND state IN ('pending', 'claimed')`,
     ),
-    pendingCounts: database.prepare<[number], { pending: number; retrying: number; oldest: number | null }>(
-      `SELECT count(*) AS pending, coalesce(sum(attempts > 0), 0) AS retrying, min(since_at) AS oldest
+    pendingCounts: database.prepare<
+      [number, number],
+      { pending: number; retrying: number; oldest: number | null }
+    >(
+      `SELECT count(*) AS pending, coalesce(sum(attempts > 0), 0) AS retrying,
+              min(iif(ready_at <= ? OR attempts > 0, since_at, NULL)) AS oldest
        FROM change WHERE route_id = ? AND state = 'pending'`,
     ),
     claimedCount: integer<[number]>(`SELECT count(*) FROM change WHERE state = 'claimed' AND route_id = ?`),

@@ -47,7 +47,7 @@ export interface RouteStatus {
   readonly blocked: number;
   readonly conflicts: number;
   readonly held: number;
-  /** Age of the longest waiting change, in seconds: the number to alert on. */
+  /** Since when the oldest change is not in S3 that could be, in seconds: the number to alert on. Deletes in their grace do not count. */
   readonly lagSeconds: number;
   readonly lastSuccess: string | undefined;
   readonly trouble: Trouble | undefined;
@@ -89,6 +89,8 @@ export interface FolderStatus {
   /** Why it is halted or degraded. */
   readonly reasons: readonly string[];
   readonly lastScan: string | undefined;
+  /** When all of it is looked through next, whatever events tell. A halted folder has none, nor one without a daemon. */
+  readonly nextScan: string | undefined;
   readonly routes: readonly RouteStatus[];
 }
 
@@ -111,6 +113,7 @@ export interface Live {
   readonly folders: readonly {
     readonly name: string;
     readonly watching: boolean;
+    readonly nextScanMs: number | undefined;
     readonly degraded: readonly string[];
     readonly halt: string | undefined;
   }[];
@@ -178,6 +181,7 @@ export function readStatus(
         state: folderState(halt, state),
         reasons: halt === undefined ? (state?.degraded ?? []) : [halt],
         lastScan: scannedAtMs === undefined ? undefined : isoTime(scannedAtMs),
+        nextScan: state?.nextScanMs === undefined ? undefined : isoTime(state.nextScanMs),
         routes: rows.map(({ route, row }) =>
           row
             ? {
@@ -208,7 +212,7 @@ function routeStatus(
   nowMs: number,
   live: { readonly inFlight: readonly string[]; readonly nextTryMs: number | undefined } | undefined,
 ): Omit<RouteStatus, 'usage' | 'budget'> {
-  const counts = journal.counts(routeId);
+  const counts = journal.counts(routeId, nowMs);
   const succeededAtMs = journal.succeededAtMs(routeId);
   return {
     destination,
@@ -222,9 +226,7 @@ function routeStatus(
     conflicts: counts.conflict,
     held: counts.held,
     lagSeconds:
-      counts.oldestPendingMs === undefined
-        ? 0
-        : Math.max(0, Math.round((nowMs - counts.oldestPendingMs) / 1000)),
+      counts.oldestReadyMs === undefined ? 0 : Math.max(0, Math.round((nowMs - counts.oldestReadyMs) / 1000)),
     lastSuccess: succeededAtMs === undefined ? undefined : isoTime(succeededAtMs),
     trouble: describeTrouble(journal.trouble(routeId)),
     nextTry: live?.nextTryMs === undefined ? undefined : isoTime(live.nextTryMs),

@@ -519,14 +519,15 @@ export class FolderWatch {
       root: { identity, dev },
       ...counts,
       durationMs: Math.round(this.#clock.monotonic() - startedAt),
+      nextInMs: this.#scanAgainLater(session, workMs),
     });
-    this.#scanAgainLater(session, workMs);
     if (session.isWatching) session.auditor.scanned(workMs);
   }
 
-  #scanAgainLater(session: Session, workMs: number): void {
+  /** @returns in which time; undefined: never */
+  #scanAgainLater(session: Session, workMs: number): number | undefined {
     this.#clock.cancel(this.#scanTimer);
-    if (!this.#watch) return;
+    if (!this.#watch) return undefined;
     // Jitter: folders of one start must not all be walked in the same minute.
     let delayMs = this.#folder.rescanMs * (0.9 + this.#clock.random() * 0.2);
     if (session.degradedFor.size > 0)
@@ -539,6 +540,7 @@ export class FolderWatch {
         this.#rewatch(session);
       } else this.#requestScan(session, wholeFolder, 0);
     });
+    return delayMs;
   }
 
   /** Posts a batch unless the root is not what it was when the batch was found. */

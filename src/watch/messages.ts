@@ -68,6 +68,8 @@ export type FromWatch =
       readonly directories: number;
       readonly skippedSymlinks: number;
       readonly durationMs: number;
+      /** When all of it is scanned again, from now on. Undefined where nothing is watched. */
+      readonly nextInMs: number | undefined;
     }
   /** Changes made from now on are seen: by the watcher, or where that is impossible (`degraded`) by polling. */
   | { readonly kind: 'watching'; readonly folderId: number }

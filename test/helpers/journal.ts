@@ -76,7 +76,7 @@ export class TestJournal {
   }
 
   get counts() {
-    return this.journal.counts(this.routeId);
+    return this.journal.counts(this.routeId, this.nowMs);
   }
 
   /** When the next change is ready, in milliseconds from now. */

@@ -30,7 +30,7 @@ describe('an observed path', () => {
   test('is claimed, and done when it is settled', () => {
     const it = testJournal();
     it.observe('a/b/c.txt');
-    expect(it.counts).toMatchObject({ pending: 1, claimed: 0, oldestPendingMs: it.nowMs });
+    expect(it.counts).toMatchObject({ pending: 1, claimed: 0, oldestReadyMs: it.nowMs });
     const claim = it.claimOne('a/b/c.txt');
     expect(claim).toMatchObject({ routeId: it.routeId, attempts: 0, baseline: undefined, listed: undefined });
     expect(it.counts).toMatchObject({ pending: 0, claimed: 1 });
@@ -247,6 +247,34 @@ describe('claims', () => {
     const work = { completions: [], routeId: archive.routeId, want: 10, nowMs: it.nowMs };
     expect(it.journal.turn({ ...work, order: 'oldest' })).toEqual([]);
     expect(it.claim()).toHaveLength(1);
+  });
+});
+
+describe('the lag', () => {
+  const settle = { settleMs: 5_000, settleMaxMs: 60_000 };
+
+  test('begins when the change could have been in S3, and counts from when it was seen', () => {
+    const it = testJournal(settle);
+    const seenMs = it.nowMs;
+    it.observe('a');
+    it.nowMs += 4_999;
+    expect(it.counts).toMatchObject({ pending: 1, oldestReadyMs: undefined });
+    it.nowMs += 1;
+    expect(it.counts.oldestReadyMs).toBe(seenMs);
+  });
+
+  test('goes on while a failed change waits for its next try', () => {
+    const it = testJournal();
+    it.observe('a');
+    it.end(it.claimOne('a'), failedAt(it.nowMs + 60_000));
+    expect(it.counts.oldestReadyMs).toBe(it.nowMs);
+  });
+
+  test('is none for a delete in its grace', () => {
+    const it = testJournal();
+    it.observe('a');
+    it.end(it.claimOne('a'), { kind: 'absent', readyAtMs: it.nowMs + 60_000 });
+    expect(it.counts).toMatchObject({ pending: 1, oldestReadyMs: undefined });
   });
 });
 

@@ -159,12 +159,17 @@ describe('status', () => {
       state: 'ok',
       routes: [{ destination: 's3', policy: 'overwrite' }],
     });
+    // An hour after the last one, give or take a tenth.
+    const rescanMs = Date.parse(live.folders[0]!.nextScan!) - Date.parse(live.folders[0]!.lastScan!);
+    expect(Math.abs(rescanMs - 3_600_000)).toBeLessThan(400_000);
+    expect((await home.s3syncd('status')).stdout).toMatch(/watching, next rescan in \d+ min\n/);
     await daemon.stop();
 
     const rest = await home.status();
 
     expect(rest).toMatchObject({ running: false, version: manifest.version });
     expect(rest.folders[0]).toMatchObject({ name: 'docs', state: 'stopped' });
+    expect(rest.folders[0]!.nextScan).toBeUndefined();
     expect(rest.folders[0]!.routes[0]).toMatchObject({
       destination: 's3',
       settled: 1,
