@@ -2,6 +2,7 @@
 // looks, decides and acts, the journal records it.
 import { routeIdentity, type Config, type FolderConfig, type RouteConfig } from './config/config.ts';
 import { decideConflicts, type Decided, type Decision } from './conflicts.ts';
+import type { Halt, HaltReason } from './core/halt.ts';
 import { answerDeletes, type Answer, type Answered } from './deletes.ts';
 import { driftPages, leftObject, type LeftObject } from './drain/apply.ts';
 import { FolderDeletes } from './drain/deletes.ts';
@@ -11,6 +12,7 @@ import type { Route } from './drain/route.ts';
 import { systemClock } from './edge/clock.ts';
 import { systemFiles } from './edge/files.ts';
 import { retry, type Retried, type Retry } from './failures.ts';
+import { resume, type Resume, type Resumed } from './halts.ts';
 import type { TriesMax } from './journal/disk.ts';
 import { journalFile, Journal, type Claim } from './journal/journal.ts';
 import type { Logger } from './observe/log.ts';
@@ -60,7 +62,9 @@ export interface FolderState {
   /** Why parts of it are polled. */
   degraded: readonly string[];
   /** Why nothing is done for it at the moment. */
-  halt: string | undefined;
+  halt: Halt | undefined;
+  /** That of the run before. */
+  readonly formerHalt: Halt | undefined;
   /** The scan at start has ended. */
   scanned: boolean;
   /** When it is next scanned as a whole. */
@@ -125,6 +129,7 @@ export class Daemon {
         watching: false,
         degraded: [],
         halt: undefined,
+        formerHalt: this.#takeHalt(folderId),
         scanned: false,
         nextScanMs: undefined,
         deletes: new FolderDeletes({
@@ -204,6 +209,15 @@ export class Daemon {
       if (wanted.folder === undefined || drain.route.folder.name === wanted.folder) drain.retryNow();
     }
     return retried;
+  }
+
+  /** Has halts end that wait for a person. */
+  resume(wanted: Resume): Promise<Resumed> {
+    return resume(this.config, this.journal, wanted, async (routeId) => {
+      const drain = this.drains.find(({ route }) => route.routeId === routeId)!;
+      await drain.resume();
+      this.#watch.scan(drain.route.folderId);
+    });
   }
 
   /**
@@ -375,13 +389,13 @@ export class Daemon {
     const folder = this.#folder(folderId);
     const ok = state === 'ok';
     // Another directory in the root's place is no reason to hold its files back: the watch thread says nothing absent.
-    const halted = !ok && state !== 'replaced';
-    folder.halt = halted ? message : undefined;
+    const halted = state !== 'ok' && state !== 'replaced';
+    folder.halt = halted ? this.#haltOf(folder, `root-${state}`, message) : undefined;
     folder.nextScanMs = undefined;
     folder.deletes.isScanned = false;
     folder.degraded = state === 'replaced' ? [message] : [];
     this.journal.disk.note(`halt of folder ${folderId}`, () =>
-      this.journal.recordHalt(folderId, folder.halt),
+      this.journal.halts.recordFolder(folderId, folder.halt),
     );
     for (const drain of this.#drainsOf(folderId)) {
       drain.route.root.path = realPath(this.#edges.files, folder.config.path);
@@ -392,6 +406,19 @@ export class Daemon {
     else this.#options.log.error(subject, message);
     this.#tellWhenWatching();
     if (halted) this.#finish(folder);
+  }
+
+  /** Since when it is halted is known from before a restart. */
+  #haltOf({ halt, formerHalt }: FolderState, reason: HaltReason, message: string): Halt {
+    const same = [halt, formerHalt].find((each) => each?.reason === reason);
+    return { reason, message, sinceMs: same?.sinceMs ?? this.#edges.clock.now() };
+  }
+
+  /** The watch thread tells anew what is not there. `apply` has none. */
+  #takeHalt(folderId: number): Halt | undefined {
+    const halt = this.journal.halts.ofFolder(folderId);
+    if (halt && this.#options.mode !== 'apply') this.journal.halts.recordFolder(folderId, undefined);
+    return halt;
   }
 
   #tellWhenWatching(): void {

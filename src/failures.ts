@@ -1,6 +1,7 @@
 // What is not in S3, across the folders of a config: every path with its reason, and what keeps whole folders and
 // destinations. For the daemon, and for verbs that find none.
 import type { Config, FolderConfig } from './config/config.ts';
+import { halts } from './halts.ts';
 import type { Journal } from './journal/journal.ts';
 import { covers, namedRoutes, unknownFolder } from './naming.ts';
 import { describeTrouble, problemPath, type ProblemPath } from './observe/status.ts';
@@ -51,20 +52,16 @@ export function failures(
 }
 
 export function troubles(config: Config, journal: Journal, folder: string | undefined): TroubleReport[] {
-  const halts = config.folders
-    .filter(({ name }) => folder === undefined || name === folder)
-    .flatMap(({ name }): TroubleReport[] => {
-      const place = namedRoutes(config, journal, name)[0];
-      const message = place && journal.halt(place.row.folderId);
-      return message === undefined ? [] : [{ folder: name, destination: null, message, temporary: false }];
-    });
+  const halted = halts(config, journal, { folder }).map(({ folder: name, destination, message }) => {
+    return { folder: name, destination, message, temporary: false };
+  });
   const ofRoutes = namedRoutes(config, journal, folder).flatMap((place): TroubleReport[] => {
     const trouble = describeTrouble(journal.trouble(place.row.routeId));
     if (!trouble) return [];
     const { message, temporary } = trouble;
     return [{ folder: place.folder.name, destination: place.destination, message, temporary }];
   });
-  return [...halts, ...ofRoutes];
+  return [...halted, ...ofRoutes];
 }
 
 /** Tries again now: everything that is asked for, or nothing. Held deletes are not among it: they wait for an answer. */

@@ -86,8 +86,8 @@ function refusal(route: Route, journal: Journal): string | undefined {
   const { folder, folderId, routeId } = route;
   if (routeId < 0 || journal.scannedAtMs(folderId) === undefined)
     return 'it was never scanned in full: sync it first';
-  const halt = journal.halt(folderId);
-  if (halt !== undefined) return `it is halted (${halt})`;
+  const halt = journal.halts.ofFolder(folderId) ?? journal.halts.ofRoute(routeId);
+  if (halt !== undefined) return `it is halted (${halt.message})`;
   const root = lookAtRoot(systemFiles, folder.name, folder.path);
   if (root.state !== 'ok') return root.message;
   const doubt = rootDoubt(root, journal.deletes.root(folderId));

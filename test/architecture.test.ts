@@ -27,15 +27,18 @@ const layers: Readonly<Record<string, Layer>> = {
   naming: { uses: ['config'], knows: ['journal'] },
   deletes: { uses: ['core', 'config', 'journal', 'watch', 'naming'], knows: ['edge'] },
   conflicts: { uses: ['core', 'config', 'journal', 'naming'] },
-  failures: { uses: ['core', 'config', 'journal', 'observe', 'naming'] },
+  halts: { uses: ['core', 'config', 'journal', 'observe', 'naming'] },
+  failures: { uses: ['core', 'config', 'journal', 'observe', 'naming', 'halts'] },
   history: { uses: ['core', 'config', 'journal', 'naming'] },
   routes: { uses: ['core', 'config', 'transfer', 'watch', 'drain'], knows: ['edge', 'journal', 'observe'] },
   daemon: {
     uses: [
+      'core',
       'config',
       'conflicts',
       'deletes',
       'failures',
+      'halts',
       'edge',
       'journal',
       'transfer',
@@ -57,6 +60,7 @@ const layers: Readonly<Record<string, Layer>> = {
       'deletes',
       'edge',
       'failures',
+      'halts',
       'history',
       'journal',
       'naming',
@@ -95,7 +99,7 @@ const impure =
 
 /** What is simulated runs on the clock and the files that it is handed, or a seed would not come out the same twice. */
 const simulated =
-  /^(?:core|drain|journal|watch)\/|^transfer\/(?:begun|open|reading|upload)\.ts$|^(?:conflicts|daemon|deletes|failures)\.ts$/;
+  /^(?:core|drain|journal|watch)\/|^transfer\/(?:begun|open|reading|upload)\.ts$|^(?:conflicts|daemon|deletes|failures|halts)\.ts$/;
 const ofTheWorld =
   /\b(?:Date\.now|Math\.random|performance\.now|setTimeout|setInterval|setImmediate|randomUUID|randomBytes)\b|new Date\(\)|'node:(?:fs|timers)[^']*'/g;
 /** Watches of the kernel, and threads: the simulation has others. */

@@ -110,7 +110,11 @@ function problemsText(status: Status): string {
       (folder) =>
         folder.reasons.length > 0 ||
         folder.routes.some(
-          (route) => route.trouble !== undefined || route.budget?.slowed || route.problems.length > 0,
+          (route) =>
+            route.halt !== undefined ||
+            route.trouble !== undefined ||
+            route.budget?.slowed ||
+            route.problems.length > 0,
         ),
     )
     .map((folder) => (folder.state === 'starting' ? { ...folder, state: 'stopped' as const } : folder));

@@ -129,6 +129,18 @@ const verbs: readonly Verb[] = [
     load: () => import('./retry.ts'),
   },
   {
+    name: 'resume',
+    summary: 'let go on what was halted until you look at it',
+    help:
+      'Nothing is sent to a bucket in which none of the objects that were put there is found any more: it was emptied, or ' +
+      'another one has its name. `status` says so. If it is meant to be this one, `resume` has everything that is known of it ' +
+      'forgotten: every file is compared with what is there, and uploaded where it is missing; nothing is deleted. A folder that ' +
+      'is not there goes on by itself when it is back. The daemon does it at once; without one, the next `run` or `once`.',
+    reports: true,
+    options: [folderOption(), new Option('--destination <name>', 'only to this destination')],
+    load: () => import('./resume.ts'),
+  },
+  {
     name: 'history',
     summary: 'what happened to a file: when, why, to which key, and what S3 answered',
     help:
@@ -249,7 +261,7 @@ Begin:
   s3syncd once   -c config.yaml    do it once
   s3syncd run    -c config.yaml    keep doing it
 
-Exit codes: 0 all well, 1 something failed or is blocked, 2 usage, 3 no daemon, 4 differences found,
+Exit codes: 0 all well, 1 something failed, is blocked or halted, 2 usage, 3 no daemon, 4 differences found,
 5 conflicts or held deletes are open, 75 temporary (destination unreachable), 78 configuration error.`;
 
 /** Runs the command line. @returns the exit code */

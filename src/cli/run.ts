@@ -1,6 +1,7 @@
 // `run`: the daemon in the foreground, as systemd wants it.
 import type { Answer } from '../deletes.ts';
 import type { Decision } from '../conflicts.ts';
+import type { Resume } from '../halts.ts';
 import { Daemon } from '../daemon.ts';
 import type { Retry } from '../failures.ts';
 import { startControlServer } from '../control/server.ts';
@@ -45,6 +46,7 @@ export async function run(options: VerbOptions): Promise<ExitCode> {
     'GET /status': () => daemon.status(),
     'POST /apply': (body) => daemon.apply(body as readonly string[]),
     'POST /retry': (body) => daemon.retry(body as Retry),
+    'POST /resume': (body) => daemon.resume(body as Resume),
     'POST /deletes': (body) => daemon.answerDeletes(body as Answer),
     'POST /conflicts': (body) => daemon.decideConflicts(body as Decision),
   });

@@ -63,7 +63,8 @@ export function statusText(status: Status): string {
 
 function folderText(folder: FolderStatus): string {
   const lines = [`${folder.name}  ${nameText(folder.path)}  ${stateText(folder)}\n`];
-  for (const reason of folder.reasons) lines.push(`  ! ${reason}\n`);
+  const since = folder.halt ? ` (for ${ageText(folder.halt.since)})` : '';
+  for (const reason of folder.reasons) lines.push(`  ! ${reason}${since}\n`);
   lines.push(
     table(
       folder.routes.map((route) => [
@@ -119,6 +120,7 @@ function troubleCounts(route: RouteStatus): string {
 
 function problemLines(route: RouteStatus): string[] {
   const lines: string[] = [];
+  if (route.halt) lines.push(`  ! HALTED: ${route.halt.message} (for ${ageText(route.halt.since)})\n`);
   if (route.trouble) {
     const next = route.nextTry === undefined ? '' : `, next try in ${durationText(msUntil(route.nextTry))}`;
     lines.push(`  ! ${route.trouble.message} (for ${ageText(route.trouble.since)}${next})\n`);

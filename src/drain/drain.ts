@@ -3,6 +3,7 @@
 import type { Logger } from '../observe/log.ts';
 import { Failure, isTemporary } from '../core/failure.ts';
 import type { Outcome } from '../core/action.ts';
+import type { Halt } from '../core/halt.ts';
 import type { Clock, Timer } from '../edge/clock.ts';
 import type { Usage } from '../core/usage.ts';
 import type { Claim, Completion, Journal, RouteTrouble } from '../journal/journal.ts';
@@ -10,6 +11,7 @@ import type { ByteBudget } from '../transfer/limits.ts';
 import { handle } from './act.ts';
 import type { FolderDeletes } from './deletes.ts';
 import { Trouble } from './endpoint.ts';
+import { Recognition } from './recognition.ts';
 import { entryOf, type Handled } from './handled.ts';
 import { prepareStore, takeListing, Unenforceable } from './prepare.ts';
 import { findOrigins, PendingOrigins } from './renames.ts';
@@ -57,6 +59,12 @@ export class Drain {
   #sentBytes = 0;
   readonly #options: DrainOptions;
   readonly #stop = new AbortController();
+  /** Uploads in parts end: we stop, or nothing more is to be sent there. */
+  #interrupt = new AbortController();
+  readonly #recognition: Recognition;
+  /** Lasts until a person ends it. */
+  #halt: Halt | undefined;
+  #resuming: PromiseWithResolvers<void> | undefined;
   readonly #queue: Claim[] = [];
   readonly #origins = new PendingOrigins();
   readonly #inFlight = new Map<number, Claim>();
@@ -84,6 +92,8 @@ export class Drain {
     route.endpoint.join(route.routeId);
     // What kept the route from working before the restart may be mended: it is found out anew.
     this.#reported = options.journal.trouble(route.routeId)?.code;
+    this.#halt = options.journal.halts.ofRoute(route.routeId);
+    this.#recognition = new Recognition(route, options.journal);
   }
 
   /** Bytes of files that were uploaded. */
@@ -127,6 +137,13 @@ export class Drain {
     this.#wake();
   }
 
+  /** Ends a halt: what is known of the store is forgotten, once nothing is under way. A scan of the folder is to follow. */
+  resume(): Promise<void> {
+    this.#resuming ??= Promise.withResolvers();
+    this.#wake();
+    return this.#resuming.promise;
+  }
+
   /** Ends `run` once nothing more can be done now: for `once`, after the scans. */
   finish(): void {
     this.#finishing = true;
@@ -136,6 +153,7 @@ export class Drain {
   /** Starts nothing more; uploads in parts stop where they can go on later, single requests are waited for. */
   stop(): void {
     this.#stop.abort();
+    this.#interrupt.abort();
     this.#wake();
   }
 
@@ -176,12 +194,27 @@ export class Drain {
   async #advance(): Promise<void> {
     this.#preparing = true;
     try {
+      if (!this.#stopping && this.#mayStart && this.#recognition.isDue) await this.#recognise();
       if (!this.#stopping && this.#mayStart) await this.#prepare();
     } finally {
       this.#preparing = false;
     }
     this.#turn();
     this.#start();
+    if (this.#resuming && this.#isIdle && this.#completions.length === 0) this.#beginAnew(this.#resuming);
+  }
+
+  #beginAnew(resuming: PromiseWithResolvers<void>): void {
+    this.#options.journal.beginAnew(this.route.routeId);
+    this.#resuming = undefined;
+    this.#halt = undefined;
+    this.#interrupt = new AbortController();
+    this.#prepared = false;
+    this.route.capabilities = undefined;
+    this.#recognition.forget();
+    this.#reported = undefined;
+    this.#options.log.info(this.#subject, 'resumed: everything is compared anew');
+    resuming.resolve();
   }
 
   get #clock(): Clock {
@@ -193,7 +226,8 @@ export class Drain {
   }
 
   get #mayStart(): boolean {
-    if (this.#halted || this.#refused !== undefined || this.#options.journal.disk.trouble) return false;
+    if (this.#halted || this.#halt || this.#refused !== undefined) return false;
+    if (this.#options.journal.disk.trouble) return false;
     return this.#clock.now() >= this.#pausedUntilMs;
   }
 
@@ -215,6 +249,28 @@ export class Drain {
     return (this.#trouble.current ?? this.route.endpoint.trouble.current) !== undefined;
   }
 
+  /** Is it the store still that holds what we know? */
+  async #recognise(): Promise<void> {
+    try {
+      const found = await this.#recognition.look(this.#stop.signal);
+      if (found !== 'nothing-asked') this.#endTrouble();
+      if (typeof found === 'object') this.#haltFor(found);
+    } catch (error) {
+      if (this.#stopping) return;
+      if (!(error instanceof Failure)) throw error;
+      this.#beginTrouble(error);
+    }
+  }
+
+  #haltFor(halt: Halt): void {
+    const { journal, log } = this.#options;
+    const { routeId } = this.route;
+    this.#halt = halt;
+    this.#interrupt.abort();
+    journal.disk.note(`halt of route ${routeId}`, () => journal.halts.recordRoute(routeId, halt));
+    log.error({ ...this.#subject, reason: halt.reason }, halt.message);
+  }
+
   /** Before the first change: what does the store enforce, and what does it hold already? */
   async #prepare(): Promise<void> {
     if (this.#prepared || this.#options.journal.nextReadyAtMs(this.route.routeId) > this.#clock.now()) return;
@@ -226,11 +282,7 @@ export class Drain {
     } catch (error) {
       if (this.#stopping) return;
       if (error instanceof Unenforceable) this.#refuse(error.message);
-      else if (error instanceof Failure)
-        this.#beginTrouble(
-          error,
-          error.class === 'unreachable' ? this.route.endpoint.trouble : this.#trouble,
-        );
+      else if (error instanceof Failure) this.#beginTrouble(error);
       else throw error;
     }
   }
@@ -321,7 +373,7 @@ export class Drain {
         partBudget,
         deletes,
         isNeeded: this.#origins.isNeeded(claim),
-        signal: this.#stop.signal,
+        signal: this.#interrupt.signal,
         onBytes: (bytes) => (this.#sentBytes += bytes),
       });
       this.#learn(found);
@@ -348,8 +400,9 @@ export class Drain {
   }
 
   /** What one answer says about the route and the endpoint. */
-  #learn({ failure, answered }: Handled): void {
+  #learn({ failure, answered, outcome }: Handled): void {
     const { endpoint } = this.route;
+    if (outcome === 'recreated') this.#recognition.missed();
     if (!failure) {
       if (!answered) return;
       this.#deniedInRow = 0;
@@ -363,8 +416,6 @@ export class Drain {
         endpoint.concurrency.throttled(this.#clock.monotonic());
         return;
       case 'unreachable':
-        this.#beginTrouble(failure, endpoint.trouble);
-        return;
       case 'refused':
         this.#beginTrouble(failure);
         return;
@@ -380,9 +431,15 @@ export class Drain {
     }
   }
 
-  #beginTrouble(failure: Failure, trouble = this.#trouble): void {
+  #beginTrouble(failure: Failure, trouble = this.#troubleOf(failure)): void {
+    // A bucket that is created anew is another one.
+    if (failure.code === 'NoSuchBucket') this.route.endpoint.doubt(this.#clock.now());
     trouble.begin(failure, this.#clock.now(), this.#clock.random());
     this.#report({ class: failure.class, code: failure.code, message: failure.message });
+  }
+
+  #troubleOf(failure: Failure): Trouble {
+    return failure.class === 'unreachable' ? this.route.endpoint.trouble : this.#trouble;
   }
 
   #refuse(message: string): void {
@@ -438,7 +495,7 @@ export class Drain {
     if (!this.#finishing || !this.#isIdle || this.#options.journal.disk.trouble) return false;
     // What has ended may have made others ready.
     if (this.#completions.length > 0) return false;
-    if (this.#halted || this.#refused !== undefined || this.#isSlowed) return true;
+    if (this.#halted || this.#halt || this.#refused !== undefined || this.#isSlowed) return true;
     if (this.#options.journal.nextReadyAtMs(this.route.routeId, onceTriesMax) === Infinity) return true;
     const trouble = this.#trouble.current ?? this.route.endpoint.trouble.current;
     return trouble !== undefined && (!isTemporary(trouble.failure.class) || trouble.tries >= onceTriesMax);
@@ -460,7 +517,7 @@ export class Drain {
     // The journal wakes the drain when it takes writes again.
     if (this.#options.journal.disk.trouble) return Infinity;
     const recordMs = this.#oldestCompletionMs + recordAfterMs;
-    if (this.#stopping || this.#halted || this.#refused !== undefined) return recordMs;
+    if (this.#stopping || this.#halted || this.#halt || this.#refused !== undefined) return recordMs;
     // What is ready cannot be claimed now: the end of something in flight wakes the drain.
     if (this.#queue.length > 0 || this.#room <= 0) return recordMs;
     const readyMs = this.#options.journal.nextReadyAtMs(this.route.routeId);

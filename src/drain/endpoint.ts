@@ -57,6 +57,8 @@ export class Endpoint implements Line {
   readonly trouble = new Trouble();
   /** Undefined: it may get any number of requests. */
   readonly requestBudget: RequestBudget | undefined;
+  /** When it last looked as if another store stood there: every route asks for what it knows, then. */
+  doubtedAtMs = -Infinity;
   /** Requests under way, by route. */
   readonly #inFlight = new Map<number, number>();
   readonly #waiting = new Set<() => void>();
@@ -65,6 +67,10 @@ export class Endpoint implements Line {
   constructor(name: string, requestBudget?: RequestBudget) {
     this.name = name;
     this.requestBudget = requestBudget;
+  }
+
+  doubt(nowMs: number): void {
+    this.doubtedAtMs = nowMs;
   }
 
   /** Announces a route, which has its share of the places from then on. */

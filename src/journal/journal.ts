@@ -27,6 +27,7 @@ import { Conflicts } from './conflicts.ts';
 import { Failures } from './failures.ts';
 import { History } from './history.ts';
 import { Disk, diskTroubleIn, JournalUnusable } from './disk.ts';
+import { Halts } from './halts.ts';
 import {
   baselineFromRow,
   rowFromBaseline,
@@ -179,6 +180,7 @@ export class Journal {
   readonly conflicts: Conflicts;
   readonly failures: Failures;
   readonly history: History;
+  readonly halts: Halts;
   readonly disk: Disk;
   readonly #database: Database.Database;
   readonly #lock: Database.Database | undefined;
@@ -199,6 +201,7 @@ export class Journal {
     this.conflicts = new Conflicts(database);
     this.failures = new Failures(database);
     this.history = new History(database);
+    this.halts = new Halts(database);
     this.disk = new Disk(path.dirname(database.name), clock, () => this.#proveRoom());
   }
 
@@ -321,6 +324,16 @@ export class Journal {
         listedAtMs: row.listed_at ?? undefined,
       };
     });
+  }
+
+  /** Forgets all that a halted route knows of its store, as if it had never been there. */
+  beginAnew(routeId: number): void {
+    this.transaction(() => {
+      for (const forget of this.#sql.forgetRoute) forget.run(routeId);
+      this.#sql.forgetStore.run(routeId);
+      this.#sql.forgetCapabilities.run(routeId);
+    });
+    this.#listings.delete(routeId);
   }
 
   /** The route's row if it is known and still the same place: for readers, who may not register. */
@@ -577,14 +590,6 @@ export class Journal {
 
   scannedAtMs(folderId: number): number | undefined {
     return this.#sql.scannedAt.get(folderId) ?? undefined;
-  }
-
-  recordHalt(folderId: number, message: string | undefined): void {
-    this.#sql.recordHalt.run(message ?? null, folderId);
-  }
-
-  halt(folderId: number): string | undefined {
-    return this.#sql.halt.get(folderId) ?? undefined;
   }
 
   recordTrouble(routeId: number, trouble: RouteTrouble | undefined): void {

@@ -264,6 +264,13 @@ const steps: readonly string[] = [
     request_id TEXT                -- S3's, of a request that it refused
   ) STRICT;
   `,
+  `
+  -- Why nothing is done on this way before a person resumes it (JSON of core/halt.ts). That of a folder is the same by now.
+  ALTER TABLE route ADD COLUMN halt TEXT;
+  UPDATE folder SET halt = NULL;
+  -- When the store was last known for the one that holds what the baselines say. Another may have come under its name.
+  ALTER TABLE route ADD COLUMN proved_at INTEGER;
+  `,
 ];
 
 /** The schema version that this program writes. */

@@ -59,6 +59,8 @@ export function prepareStatements(database: Database) {
       `INSERT INTO route (folder_id, destination_id, identity, judgement) VALUES (?, ?, ?, ?)
        ON CONFLICT (folder_id, destination_id) DO UPDATE SET
          listed_at = iif(identity = excluded.identity, listed_at, NULL),
+         halt = iif(identity = excluded.identity, halt, NULL),
+         proved_at = iif(identity = excluded.identity, proved_at, NULL),
          identity = excluded.identity,
          judgement = excluded.judgement
        RETURNING route_id, listed_at`,
@@ -72,6 +74,13 @@ export function prepareStatements(database: Database) {
       // It tells keys without their prefix, which is another one now.
       database.prepare<[number]>('DELETE FROM history WHERE route_id = ?'),
     ],
+    forgetStore: database.prepare<[number]>(
+      'UPDATE route SET halt = NULL, proved_at = NULL, listed_at = NULL, unverified = 0, trouble = NULL WHERE route_id = ?',
+    ),
+    forgetCapabilities: database.prepare<[number]>(
+      `UPDATE destination SET capabilities = NULL
+       WHERE destination_id = (SELECT destination_id FROM route WHERE route_id = ?)`,
+    ),
     forgetInaction: database.prepare<[number]>(
       `DELETE FROM baseline WHERE route_id = ? AND outcome IN (${inaction.map((outcome) => `'${outcome}'`).join()})`,
     ),
@@ -268,8 +277,6 @@ export function prepareStatements(database: Database) {
     recordScan: database.prepare<[number, number]>('UPDATE folder SET scanned_at = ? WHERE folder_id = ?'),
     scannedAt: integer<[number]>('SELECT scanned_at FROM folder WHERE folder_id = ?'),
 
-    recordHalt: database.prepare<[string | null, number]>('UPDATE folder SET halt = ? WHERE folder_id = ?'),
-    halt: text<[number]>('SELECT halt FROM folder WHERE folder_id = ?'),
     recordTrouble: database.prepare<[string | null, number]>(
       'UPDATE route SET trouble = ? WHERE route_id = ?',
     ),

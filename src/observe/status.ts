@@ -8,6 +8,7 @@ import type {
   RouteIdentity,
 } from '../config/config.ts';
 import { isTemporary, type FailureState } from '../core/failure.ts';
+import { needsResume, type Halt, type HaltReason } from '../core/halt.ts';
 import { costOfRequests, priceList, pricedRegion } from '../core/prices.ts';
 import { dayOf, firstOfMonth, nearsEnd, requestsByOperation, type Usage } from '../core/usage.ts';
 import type { ListedFailure } from '../journal/failures.ts';
@@ -35,6 +36,15 @@ interface Trouble {
   readonly temporary: boolean;
 }
 
+export interface HaltStatus {
+  readonly reason: HaltReason;
+  /** What is wrong, and what ends it. */
+  readonly message: string;
+  readonly since: string;
+  /** It waits for `resume`; others end by themselves. */
+  readonly needsResume: boolean;
+}
+
 export interface RouteStatus {
   readonly destination: string;
   readonly policy: string;
@@ -51,6 +61,8 @@ export interface RouteStatus {
   readonly lagSeconds: number;
   readonly lastSuccess: string | undefined;
   readonly trouble: Trouble | undefined;
+  /** Why nothing is sent there. */
+  readonly halt: HaltStatus | undefined;
   /** When a route in trouble is tried again. */
   readonly nextTry: string | undefined;
   readonly usage: {
@@ -88,6 +100,8 @@ export interface FolderStatus {
   readonly state: 'ok' | 'halted' | 'degraded' | 'starting' | 'stopped';
   /** Why it is halted or degraded. */
   readonly reasons: readonly string[];
+  /** Why nothing is done for it at all. */
+  readonly halt: HaltStatus | undefined;
   readonly lastScan: string | undefined;
   /** When all of it is looked through next, whatever events tell. A halted folder has none, nor one without a daemon. */
   readonly nextScan: string | undefined;
@@ -115,7 +129,7 @@ export interface Live {
     readonly watching: boolean;
     readonly nextScanMs: number | undefined;
     readonly degraded: readonly string[];
-    readonly halt: string | undefined;
+    readonly halt: Halt | undefined;
   }[];
   readonly routes: ReadonlyMap<
     number,
@@ -172,14 +186,16 @@ export function readStatus(
     folders: config.folders.map((folder) => {
       const rows = folder.to.map((route) => ({ route, row: journal.findRoute(routeOf(folder, route)) }));
       const folderId = rows.find(({ row }) => row)?.row?.folderId;
-      const halt = folderId === undefined ? undefined : journal.halt(folderId);
       const scannedAtMs = folderId === undefined ? undefined : journal.scannedAtMs(folderId);
       const state = live?.folders.find(({ name }) => name === folder.name);
+      const remembered = folderId === undefined ? undefined : journal.halts.ofFolder(folderId);
+      const halt = state ? state.halt : remembered;
       return {
         name: folder.name,
         path: folder.path,
         state: folderState(halt, state),
-        reasons: halt === undefined ? (state?.degraded ?? []) : [halt],
+        reasons: halt === undefined ? (state?.degraded ?? []) : [halt.message],
+        halt: halt && describeHalt(halt),
         lastScan: scannedAtMs === undefined ? undefined : isoTime(scannedAtMs),
         nextScan: state?.nextScanMs === undefined ? undefined : isoTime(state.nextScanMs),
         routes: rows.map(({ route, row }) =>
@@ -196,7 +212,7 @@ export function readStatus(
 }
 
 function folderState(
-  halt: string | undefined,
+  halt: Halt | undefined,
   live: Live['folders'][number] | undefined,
 ): FolderStatus['state'] {
   if (halt !== undefined) return 'halted';
@@ -214,6 +230,7 @@ function routeStatus(
 ): Omit<RouteStatus, 'usage' | 'budget'> {
   const counts = journal.counts(routeId, nowMs);
   const succeededAtMs = journal.succeededAtMs(routeId);
+  const halt = journal.halts.ofRoute(routeId);
   return {
     destination,
     policy,
@@ -229,6 +246,7 @@ function routeStatus(
       counts.oldestReadyMs === undefined ? 0 : Math.max(0, Math.round((nowMs - counts.oldestReadyMs) / 1000)),
     lastSuccess: succeededAtMs === undefined ? undefined : isoTime(succeededAtMs),
     trouble: describeTrouble(journal.trouble(routeId)),
+    halt: halt && describeHalt(halt),
     nextTry: live?.nextTryMs === undefined ? undefined : isoTime(live.nextTryMs),
     sending: live?.inFlight.slice(0, problemsMax) ?? [],
     problems: journal.failures.list(routeId, problemsMax).map(problemPath),
@@ -291,12 +309,19 @@ function emptyRoute({ destination, policy }: RouteConfig): RouteStatus {
     lagSeconds: 0,
     lastSuccess: undefined,
     trouble: undefined,
+    halt: undefined,
     nextTry: undefined,
     usage: { today: nothingUsed, month: nothingUsed, prices: undefined },
     budget: undefined,
     sending: [],
     problems: [],
   };
+}
+
+/** As it is told to people and programs. */
+export function describeHalt(halt: Halt): HaltStatus {
+  const { reason, message, sinceMs } = halt;
+  return { reason, message, since: isoTime(sinceMs), needsResume: needsResume(halt) };
 }
 
 function describeDisk(trouble: DiskTrouble | undefined): Trouble | undefined {
@@ -318,7 +343,7 @@ export function exitCodeOf(status: Status): 0 | 1 | 5 | 75 {
   const routes = status.folders.flatMap((folder) => folder.routes);
   const { journalTrouble } = status;
   if (journalTrouble && !journalTrouble.temporary) return 1;
-  if (status.folders.some((folder) => folder.state === 'halted')) return 1;
+  if (status.folders.some((folder) => folder.halt) || routes.some((route) => route.halt)) return 1;
   if (routes.some((route) => route.failed + route.blocked > 0)) return 1;
   if (routes.some((route) => route.trouble && !route.trouble.temporary)) return 1;
   if (routes.some((route) => route.conflicts + route.held > 0)) return 5;
@@ -339,7 +364,7 @@ export function statusLine(status: Status): string {
   ];
   const failed = sum((route) => route.failed + route.blocked);
   const conflicts = sum((route) => route.conflicts + route.held);
-  const halted = status.folders.filter((folder) => folder.state === 'halted').length;
+  const halted = [...status.folders, ...routes].filter(({ halt }) => halt).length;
   const degraded = status.folders.filter((folder) => folder.state === 'degraded').length;
   const troubled = routes.filter((route) => route.trouble).length;
   if (status.journalTrouble) parts.push(`JOURNAL CANNOT BE WRITTEN (${status.journalTrouble.code})`);

@@ -563,19 +563,20 @@ describe('a route', () => {
     const it = testJournal();
     const trouble = { class: 'refused', code: 'NoSuchBucket', message: 'no bucket', sinceMs: 5 } as const;
     it.journal.recordTrouble(it.routeId, trouble);
-    it.journal.recordHalt(it.folderId, 'the folder is gone');
+    const halt = { reason: 'root-missing', message: 'the folder is gone', sinceMs: 1 } as const;
+    it.journal.halts.recordFolder(it.folderId, halt);
     it.journal.recordScan(it.folderId, 7);
     it.observe('a');
     it.settled(it.claimOne('a'), baseline('uploaded', file(10)));
     it.reopen();
     expect(it.journal.trouble(it.routeId)).toEqual(trouble);
-    expect(it.journal.halt(it.folderId)).toBe('the folder is gone');
+    expect(it.journal.halts.ofFolder(it.folderId)).toEqual(halt);
     expect(it.journal.scannedAtMs(it.folderId)).toBe(7);
     expect(it.journal.succeededAtMs(it.routeId)).toBe(it.nowMs);
     it.journal.recordTrouble(it.routeId, undefined);
-    it.journal.recordHalt(it.folderId, undefined);
+    it.journal.halts.recordFolder(it.folderId, undefined);
     expect(it.journal.trouble(it.routeId)).toBeUndefined();
-    expect(it.journal.halt(it.folderId)).toBeUndefined();
+    expect(it.journal.halts.ofFolder(it.folderId)).toBeUndefined();
   });
 
   test('counts only writes as success', () => {

@@ -64,7 +64,12 @@ function drainWith(readyAtMs: number) {
     folder: { name: 'documents' },
     destination: { name: 'backup' },
   } as unknown as Route;
-  const journal = { nextReadyAtMs: () => readyAtMs, trouble: () => undefined, disk: { trouble: undefined } };
+  const journal = {
+    nextReadyAtMs: () => readyAtMs,
+    trouble: () => undefined,
+    disk: { trouble: undefined },
+    halts: { ofRoute: () => undefined, provedAtMs: () => undefined },
+  };
   const drain = new Drain(route, { journal } as unknown as DrainOptions);
   return { drain, endpoint };
 }
