@@ -38,7 +38,7 @@ export function history(
         .flatMap((path) => journal.history.list(route.row.routeId, path, limit, nowMs))
         .map((entry) => reportOf(route, entry));
     })
-    .toSorted((one, other) => (one.at < other.at ? 1 : -1))
+    .toSorted((one, other) => other.at.localeCompare(one.at))
     .slice(0, limit);
 }
 

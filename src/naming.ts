@@ -33,14 +33,15 @@ export function unknownFolder({ folders }: Config, name: string | undefined): st
   return `there is no folder "${name}"; known are ${folders.map((folder) => folder.name).join(', ')}`;
 }
 
-/** The path in the folder that is meant by what was typed. */
-export function pathIn({ path: root }: FolderConfig, typed: string): string {
+/** The path in the folder that is meant by what was typed; '' for the folder itself. */
+export function pathIn({ path: root }: Pick<FolderConfig, 'path'>, typed: string): string {
   const within = isAbsolute(typed) ? relative(root, typed).split(sep).join('/') : typed;
-  return within.replace(/^\.\//, '').replace(/\/$/, '');
+  const plain = within.replace(/^\.\//, '').replace(/\/$/, '');
+  return plain === '.' ? '' : plain;
 }
 
-/** A directory stands for all below it. */
-export function covers(folder: FolderConfig, typed: string, path: string): boolean {
+/** A directory stands for all below it, and the folder for all that is in it. */
+export function covers(folder: Pick<FolderConfig, 'path'>, typed: string, path: string): boolean {
   const meant = pathIn(folder, typed);
-  return path === meant || path.startsWith(`${meant}/`);
+  return meant === '' || path === meant || path.startsWith(`${meant}/`);
 }

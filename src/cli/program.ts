@@ -326,6 +326,11 @@ export async function main(argv: readonly string[]): Promise<ExitCode> {
       return exitCodes.config;
     }
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+    if ((error as NodeJS.ErrnoException).code === 'EACCES') {
+      const advice = 'run it as the user that runs s3syncd, or as root';
+      process.stderr.write(`${(error as Error).message}; ${advice}\n`);
+      return exitCodes.failed;
+    }
     if (!(error instanceof JournalUnusable)) throw error;
     process.stderr.write(`${error.message}\n`);
     return error.kind === 'full' ? exitCodes.temporary : exitCodes.failed;

@@ -271,7 +271,8 @@ export class Journal {
    */
   static openReadOnly(stateDir: string): Journal | undefined {
     const file = journalFile(stateDir);
-    if (!fs.existsSync(file)) return undefined;
+    // One that may not be looked at is not absent: that is an error.
+    if (!fs.statSync(file, { throwIfNoEntry: false })) return undefined;
     try {
       const database = openDatabase(file, { readonly: true, fileMustExist: true });
       const version = versionOf(database);

@@ -344,6 +344,26 @@ describe('the command line', () => {
     expect((await home.s3syncd('check')).stdout).toMatch(/✗ state-dir .*: lies in .*open/);
   });
 
+  test.skipIf(noRoot)(
+    'says to another user that this is not theirs to see, and not that nothing is there',
+    async () => {
+      const home = workspace(await startStore());
+      home.write('a', 'a');
+      await home.once();
+      fs.chmodSync(home.directory, 0o755);
+      for (const verb of ['status', 'failures', 'history', 'conflicts', 'deletes', 'retry', 'once']) {
+        const { code, stdout, stderr } = await home.run([verb, '--config', home.configFile], {
+          asNobody: true,
+        });
+        expect({ code, stdout }, verb).toEqual({ code: verb === 'once' ? 78 : 1, stdout: '' });
+        expect(stderr, verb).toMatch(
+          /^(EACCES: .*|connect EACCES .*|state-dir .*belongs to another user.*); run it as th(e|at) user/m,
+        );
+        expect(stderr, verb).not.toMatch(/ at .*\.js:\d+/);
+      }
+    },
+  );
+
   test('lets one daemon use a state directory, and tells the second one', async () => {
     const store = await startStore();
     const home = workspace(store);
