@@ -117,6 +117,7 @@ export class Daemon {
     this.#listenToDisk();
     const { routes, close } = openRoutes(config, this.journal, options.log, edges);
     this.#closeConnections = close;
+    this.journal.uploads.leaveAllBut(routes.map(({ routeId }) => routeId));
     const budgets = ByteBudget.divide(smallBodyBytesMax, routes.length);
     const partBudgets = ByteBudget.divide(partBytesMax, routes.length);
     const { log, onHandled = () => undefined } = options;

@@ -4,7 +4,7 @@ import { routePrefix, type Config, type DestinationConfig, type FolderConfig } f
 import type { Capabilities } from '../core/capabilities.ts';
 import { Failure, isTemporary } from '../core/failure.ts';
 import { customerKeys } from '../core/rules.ts';
-import { askBucket, belongsToAnother, compareClocks } from '../transfer/bucket.ts';
+import { askBucket, belongsToAnother, compareClocks, openUploads } from '../transfer/bucket.ts';
 import { probe, probeEncryption } from '../transfer/probe.ts';
 import { connect } from '../transfer/connect.ts';
 import { S3Destination } from '../transfer/s3.ts';
@@ -53,6 +53,10 @@ async function* checkStore(
     const aheadMs = storeIsAhead();
     if (aheadMs !== undefined) yield clockFinding(aheadMs, subject);
     yield* bucketFindings(await askBucket(destination, client), destination, ways, prefixes);
+    for (const prefix of prefixes) {
+      const open = await openUploads(destination, client, prefix);
+      if (open.kind === 'told') yield* uploadFindings(open.value, prefix, subject);
+    }
     for (const { folder } of ways) {
       const s3 = new S3Destination(destination, client, customerKeys(folder.rules));
       yield* checkEncryption(s3, routePrefix(destination, folder), folder, subject);
@@ -149,6 +153,31 @@ function* conditionFindings(
         subject,
         'ignores conditions on multipart uploads: files go up as one request each, and those over 5 GiB are blocked',
       );
+}
+
+/** What is gone on with is younger, as a rule; AWS's own examples for lifecycle rules say the same. */
+const oldUploadMs = 7 * 86_400_000;
+
+/** S3 does not tell whose they are, and what another program is about to complete must not be ended: a person decides. */
+function* uploadFindings(
+  open: readonly { readonly key: string; readonly initiatedMs: number }[],
+  prefix: string,
+  subject: string,
+): Iterable<Finding> {
+  const old = open.filter(({ initiatedMs }) => initiatedMs < Date.now() - oldUploadMs);
+  const oldest = old.toSorted((a, b) => a.initiatedMs - b.initiatedMs)[0];
+  if (!oldest) return;
+  const since = new Date(oldest.initiatedMs).toISOString().slice(0, 10);
+  const place = prefix === '' ? '' : ` below ${prefix}`;
+  yield finding(
+    'warning',
+    'uploads',
+    subject,
+    `has ${old.length} uploads in parts${place} that were begun more than 7 days ago and never ended, the oldest of ` +
+      `${JSON.stringify(oldest.key)} on ${since}: their parts are paid for`,
+    'S3 does not tell who began them. s3syncd ends its own as far as its journal knows them; for the others the bucket ' +
+      'needs a lifecycle rule with AbortIncompleteMultipartUpload',
+  );
 }
 
 /** Half a second is what a header of whole seconds cannot tell; the rest is what a slow network does. */

@@ -29,6 +29,7 @@ const topics = [
   'public',
   'encryption',
   'lifecycle',
+  'uploads',
   'not-asked',
 ] as const;
 export type Topic = (typeof topics)[number];

@@ -13,7 +13,7 @@ import type { FolderDeletes } from './deletes.ts';
 import { Trouble } from './endpoint.ts';
 import { Recognition } from './recognition.ts';
 import { entryOf, type Handled } from './handled.ts';
-import { prepareStore, takeListing, Unenforceable } from './prepare.ts';
+import { endLeftUploads, prepareStore, takeListing, Unenforceable } from './prepare.ts';
 import { findOrigins, PendingOrigins } from './renames.ts';
 import type { Route } from './route.ts';
 
@@ -74,6 +74,7 @@ export class Drain {
   readonly #startedMs: number;
   #oldestCompletionMs = Infinity;
   #prepared = false;
+  #hasEndedLeft = false;
   #preparing = false;
   #refused: string | undefined;
   #deniedInRow = 0;
@@ -194,8 +195,9 @@ export class Drain {
   async #advance(): Promise<void> {
     this.#preparing = true;
     try {
-      if (!this.#stopping && this.#mayStart && this.#recognition.isDue) await this.#recognise();
-      if (!this.#stopping && this.#mayStart) await this.#prepare();
+      await this.#step(() => this.#recognise());
+      await this.#step(() => this.#endLeft());
+      await this.#step(() => this.#prepare());
     } finally {
       this.#preparing = false;
     }
@@ -209,7 +211,7 @@ export class Drain {
     this.#resuming = undefined;
     this.#halt = undefined;
     this.#interrupt = new AbortController();
-    this.#prepared = false;
+    this.#prepared = this.#hasEndedLeft = false;
     this.route.capabilities = undefined;
     this.#recognition.forget();
     this.#reported = undefined;
@@ -249,17 +251,31 @@ export class Drain {
     return (this.#trouble.current ?? this.route.endpoint.trouble.current) !== undefined;
   }
 
-  /** Is it the store still that holds what we know? */
-  async #recognise(): Promise<void> {
+  /** One of those that come before any change; in trouble it is taken again. */
+  async #step(take: () => Promise<void>): Promise<void> {
+    if (this.#stopping || !this.#mayStart) return;
     try {
-      const found = await this.#recognition.look(this.#stop.signal);
-      if (found !== 'nothing-asked') this.#endTrouble();
-      if (typeof found === 'object') this.#haltFor(found);
+      await take();
     } catch (error) {
       if (this.#stopping) return;
-      if (!(error instanceof Failure)) throw error;
-      this.#beginTrouble(error);
+      if (error instanceof Unenforceable) this.#refuse(error.message);
+      else if (error instanceof Failure) this.#beginTrouble(error);
+      else throw error;
     }
+  }
+
+  /** Is it the store still that holds what we know? */
+  async #recognise(): Promise<void> {
+    if (!this.#recognition.isDue) return;
+    const found = await this.#recognition.look(this.#stop.signal);
+    if (found !== 'nothing-asked') this.#endTrouble();
+    if (typeof found === 'object') this.#haltFor(found);
+  }
+
+  async #endLeft(): Promise<void> {
+    if (this.#hasEndedLeft) return;
+    await endLeftUploads(this.route, this.#options.journal);
+    this.#hasEndedLeft = true;
   }
 
   #haltFor(halt: Halt): void {
@@ -274,17 +290,10 @@ export class Drain {
   /** Before the first change: what does the store enforce, and what does it hold already? */
   async #prepare(): Promise<void> {
     if (this.#prepared || this.#options.journal.nextReadyAtMs(this.route.routeId) > this.#clock.now()) return;
-    try {
-      await prepareStore(this.route, this.#options.journal);
-      await takeListing(this.route, this.#options.journal, this.#stop.signal);
-      this.#prepared = true;
-      this.#endTrouble();
-    } catch (error) {
-      if (this.#stopping) return;
-      if (error instanceof Unenforceable) this.#refuse(error.message);
-      else if (error instanceof Failure) this.#beginTrouble(error);
-      else throw error;
-    }
+    await prepareStore(this.route, this.#options.journal);
+    await takeListing(this.route, this.#options.journal, this.#stop.signal);
+    this.#prepared = true;
+    this.#endTrouble();
   }
 
   /** How many more changes may be claimed: twice of what may be in flight, so that a free place never waits for a transaction. */

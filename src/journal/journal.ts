@@ -312,7 +312,7 @@ export class Journal {
       const destinationId = sql.upsertDestination.get(route.destination, route.store)!;
       const before = sql.findRoute.get(folderId, destinationId);
       if (before && before.identity !== route.identity) {
-        for (const forget of sql.forgetRoute) forget.run(before.route_id);
+        this.#forgetRoute(before.route_id);
       } else if (before && before.judgement !== route.judgement) {
         sql.forgetInaction.run(before.route_id);
         this.conflicts.lookAgain(before.route_id, this.#clock.now());
@@ -327,10 +327,15 @@ export class Journal {
     });
   }
 
+  #forgetRoute(routeId: number): void {
+    this.uploads.leave(routeId);
+    for (const forget of this.#sql.forgetRoute) forget.run(routeId);
+  }
+
   /** Forgets all that a halted route knows of its store, as if it had never been there. */
   beginAnew(routeId: number): void {
     this.transaction(() => {
-      for (const forget of this.#sql.forgetRoute) forget.run(routeId);
+      this.#forgetRoute(routeId);
       this.#sql.forgetStore.run(routeId);
       this.#sql.forgetCapabilities.run(routeId);
     });

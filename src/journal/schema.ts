@@ -271,6 +271,17 @@ const steps: readonly string[] = [
   -- When the store was last known for the one that holds what the baselines say. Another may have come under its name.
   ALTER TABLE route ADD COLUMN proved_at INTEGER;
   `,
+  `
+  -- Uploads in parts that no change ends any more: their folder left the config, its prefix is another one, or their store was
+  -- begun anew. Ended by the next start that has a way to their store.
+  CREATE TABLE left_upload (
+    store      TEXT NOT NULL,      -- as in destination.identity
+    key        TEXT NOT NULL,
+    upload_id  TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (store, key, upload_id)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /** The schema version that this program writes. */

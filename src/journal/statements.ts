@@ -69,7 +69,6 @@ export function prepareStatements(database: Database) {
       database.prepare<[number]>('DELETE FROM baseline WHERE route_id = ?'),
       database.prepare<[number]>('DELETE FROM change WHERE route_id = ?'),
       database.prepare<[number]>('DELETE FROM listed WHERE route_id = ?'),
-      database.prepare<[number]>('DELETE FROM upload WHERE route_id = ?'),
       database.prepare<[number]>('DELETE FROM sent_delete WHERE route_id = ?'),
       // It tells keys without their prefix, which is another one now.
       database.prepare<[number]>('DELETE FROM history WHERE route_id = ?'),

@@ -33,6 +33,13 @@ interface UploadRow extends FingerprintRow {
   description: string;
 }
 
+/** An upload that no change ends any more. */
+export interface LeftUpload {
+  readonly key: string;
+  readonly uploadId: string;
+  readonly beganMs: number;
+}
+
 export class Uploads {
   readonly #database: Database;
   readonly #sql: ReturnType<typeof prepare>;
@@ -116,6 +123,28 @@ export class Uploads {
   end(uploadRow: number): void {
     this.#sql.remove.run(uploadRow);
   }
+
+  /** Takes its uploads from a route that is about to be forgotten: they are to be ended. */
+  leave(routeId: number): void {
+    this.#sql.leave.run(routeId);
+    this.#sql.removeOf.run(routeId);
+  }
+
+  /** The same for routes that are not in the config any more. */
+  leaveAllBut(routeIds: readonly number[]): void {
+    for (const routeId of this.#sql.routes.all()) if (!routeIds.includes(routeId)) this.leave(routeId);
+  }
+
+  /** Of the store that a destination is at. */
+  left(destinationId: number): LeftUpload[] {
+    return this.#sql.left
+      .all(destinationId)
+      .map(({ key, upload_id, created_at }) => ({ key, uploadId: upload_id, beganMs: created_at }));
+  }
+
+  endLeft(destinationId: number, { key, uploadId }: LeftUpload): void {
+    this.#sql.endLeft.run(destinationId, key, uploadId);
+  }
 }
 
 function pathKey(routeId: number, path: string): string {
@@ -155,6 +184,22 @@ function prepare(database: Database) {
       'INSERT OR REPLACE INTO upload_part (upload_row, part_number, etag, checksum) VALUES (?, ?, ?, ?)',
     ),
     created: database.prepare<[string, number]>('UPDATE upload SET upload_id = ? WHERE upload_row = ?'),
+    removeOf: database.prepare<[number]>('DELETE FROM upload WHERE route_id = ?'),
+    // The route's identity names its store as it was, whatever the destination is by now.
+    leave: database.prepare<[number]>(
+      `INSERT OR IGNORE INTO left_upload (store, key, upload_id, created_at)
+       SELECT json_extract(route.identity, '$[0]'), key, upload_id, created_at
+       FROM upload JOIN route USING (route_id) WHERE route_id = ?`,
+    ),
+    routes: database.prepare<[], number>('SELECT DISTINCT route_id FROM upload').pluck(),
+    left: database.prepare<[number], { key: string; upload_id: string; created_at: number }>(
+      `SELECT key, upload_id, created_at FROM left_upload
+       WHERE store = (SELECT identity FROM destination WHERE destination_id = ?)`,
+    ),
+    endLeft: database.prepare<[number, string, string]>(
+      `DELETE FROM left_upload WHERE store = (SELECT identity FROM destination WHERE destination_id = ?)
+         AND key = ? AND upload_id = ?`,
+    ),
     remove: database.prepare<[number]>('DELETE FROM upload WHERE upload_row = ?'),
   };
 }

@@ -9,6 +9,7 @@ import {
   GetBucketVersioningCommand,
   GetObjectLockConfigurationCommand,
   GetPublicAccessBlockCommand,
+  ListMultipartUploadsCommand,
   ListObjectsV2Command,
   type LifecycleRule,
   type S3Client,
@@ -119,6 +120,32 @@ export async function askBucket(config: DestinationConfig, client: S3Client): Pr
       ),
     ]);
   return { versioning, objectLock, acls, accessBlock, publicPolicy, publicAcl, encryption, lifecycle };
+}
+
+/** Of an upload in parts that was begun and not ended, S3 tells no more: neither by which program, nor what for. */
+interface OpenUpload {
+  readonly key: string;
+  readonly initiatedMs: number;
+}
+
+/** Uploads in parts below a prefix, whoever began them: the first thousand. */
+export function openUploads(
+  config: DestinationConfig,
+  client: S3Client,
+  prefix: string,
+): Promise<Told<OpenUpload[]>> {
+  const { bucket: Bucket, expectedBucketOwner } = config;
+  const command = new ListMultipartUploadsCommand({
+    Bucket,
+    Prefix: prefix,
+    ...(expectedBucketOwner && { ExpectedBucketOwner: expectedBucketOwner }),
+  });
+  const answer = client
+    .send(command)
+    .then(({ Uploads = [] }) =>
+      Uploads.map(({ Key = '', Initiated }) => ({ key: Key, initiatedMs: Initiated?.getTime() ?? 0 })),
+    );
+  return answerTo(config, answer, undefined, undefined);
 }
 
 const publicGroups = /\/groups\/global\/(AllUsers|AuthenticatedUsers)$/;

@@ -519,3 +519,34 @@ test(
     }
   },
 );
+
+describe('uploads in parts that nobody ended', () => {
+  const begun = (bucket: Bucket, daysAgo: number, key: string) =>
+    bucket.server.store.createUpload({
+      id: `upload of ${key}`,
+      bucket: name,
+      key,
+      initiatedMs: Date.now() - daysAgo * 86_400_000,
+    } as Parameters<typeof bucket.server.store.createUpload>[0]);
+
+  test('are listed when they are a week old, and left alone', async () => {
+    let place: Bucket | undefined;
+    const findings = await found({
+      setUp: async (client, bucket) => {
+        await endUploads(client);
+        begun(bucket, 8, 'big.iso');
+        begun(bucket, 30, 'old.iso');
+        begun(bucket, 6, 'young.iso');
+        place = bucket;
+      },
+    });
+    expect(findings.filter(({ topic }) => topic === 'uploads')).toEqual([
+      expect.objectContaining({
+        level: 'warning',
+        message: expect.stringMatching(/^has 2 uploads in parts .*the oldest of "old\.iso" on /) as string,
+        advice: expect.stringContaining('AbortIncompleteMultipartUpload') as string,
+      }),
+    ]);
+    expect(place?.uploads).toEqual(['big.iso', 'old.iso', 'young.iso']);
+  });
+});

@@ -2,10 +2,11 @@
 // stays behind in the store that somebody pays for.
 import { createHash, randomBytes } from 'node:crypto';
 import fs from 'node:fs';
+import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { md5 } from './compare.ts';
-import { noLocalServer, seededRandom, startStore, until, workspace } from './harness.ts';
+import { leastPrivilege, noLocalServer, seededRandom, startStore, until, workspace } from './harness.ts';
 import type { Store, Workspace } from './harness.ts';
 
 const MiB = 1024 ** 2;
@@ -110,6 +111,33 @@ describe.skipIf(noLocalServer)('killed', () => {
 
     await home.expectEqual({ without: (path) => what === 'excluded' && path === 'big' });
     expect(await store.uploads()).toStrictEqual([]);
+  });
+
+  // Who may write below the new prefix only may end nothing below the old one.
+  test.skipIf(leastPrivilege).each([
+    [
+      'its folder is taken out of the config',
+      (home: Workspace) => {
+        const config = JSON.parse(fs.readFileSync(home.configFile, 'utf8')) as {
+          folders: Record<string, object>;
+        };
+        fs.mkdirSync(path.join(home.directory, 'other'));
+        config.folders = { other: { ...config.folders['docs'], path: path.join(home.directory, 'other') } };
+        fs.writeFileSync(home.configFile, JSON.stringify(config));
+      },
+    ],
+    ['its keys get another prefix', (home: Workspace) => home.configure({ destination: { prefix: 'new/' } })],
+  ])('in an upload, it leaves none when %s', async (_, act) => {
+    const { store, home } = await killedAfter('UploadPart');
+    expect(await store.uploads()).toStrictEqual(['big']);
+    act(home);
+
+    await home.once();
+
+    expect(await store.uploads()).toStrictEqual([]);
+    store.forget();
+    await home.once();
+    expect(store.counts).toStrictEqual({});
   });
 
   test('by a store that made an upload and did not say so, it leaves none', async () => {
