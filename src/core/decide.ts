@@ -93,8 +93,9 @@ function decideAbsence(facts: Facts, judgement: Judgement): Action {
       : decideDelete(facts, baseline, judgement);
   }
   const reason = isDeleted ? 'deleted-locally' : 'not-a-file';
-  // An object that was only left alone is not ours to remember: should the file return, S3 is asked anew.
-  if (!agreed(baseline)) return { kind: 'forget', outcome: 'kept-remote', reason };
+  // An object that was only left alone is not ours to remember, and neither is one that nobody has decided about: should
+  // the file return, S3 is asked anew.
+  if (!agreed(baseline) || conflict) return { kind: 'forget', outcome: 'kept-remote', reason };
   return settle('kept-remote', reason, baseline.owned);
 }
 

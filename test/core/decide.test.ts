@@ -735,6 +735,11 @@ describe('a conflict that was found before', () => {
       drop('vanished', 'never-synced'),
     ],
     [
+      'is forgotten with its file where deletes are kept: nobody said that what stands there may be replaced',
+      given({ local: 'absent', baseline: ours, conflict: open }),
+      forget('kept-remote', 'deleted-locally'),
+    ],
+    [
       'is none any more when both sides are equal',
       given({ local: changed, remote: object(11), content: 'same', conflict: open }),
       adoptedByAll,
