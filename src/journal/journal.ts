@@ -219,6 +219,7 @@ export class Journal {
       const journal = Journal.#openOrRebuild(journalFile(stateDir), lock, clock);
       // Claims do not survive their process; and whoever starts it may have mended what kept others from succeeding.
       journal.#sql.startAfresh.run(clock.now());
+      journal.#sql.witnessAbsenceAnew.run(clock.now());
       journal.usages.forgetOld(dayOf(clock.now()));
       journal.history.sweepAll(clock.now());
       journal.#sweepDescriptions();

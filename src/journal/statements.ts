@@ -150,6 +150,11 @@ export function prepareStatements(database: Database) {
        WHERE state = 'claimed' OR (state = 'pending' AND attempts > 0)
           OR (state IN ('failed', 'blocked') AND typeof(name) = 'text')`,
     ),
+    // A file may have come and gone while nobody looked: its grace begins with the first look of this start.
+    witnessAbsenceAnew: database.prepare<[number]>(
+      `UPDATE change SET absent_at = NULL, ready_at = min(ready_at, ?)
+       WHERE absent_at IS NOT NULL AND held_for IS NULL AND approved_at IS NULL`,
+    ),
     deleteChange: database.prepare<[number, number]>(
       'DELETE FROM change WHERE change_id = ? AND generation = ?',
     ),

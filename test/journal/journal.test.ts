@@ -373,6 +373,19 @@ describe('a change that failed', () => {
     expect(it.claimOne('a').attempts).toBe(0);
   });
 
+  test('is absent since a look of this start: the file may have come and gone while nobody looked', () => {
+    const it = testJournal();
+    it.observe('a');
+    it.end(it.claimOne('a'), { kind: 'absent', readyAtMs: it.nowMs + 5_000 });
+    it.nowMs += 5_000;
+    const claim = it.claimOne('a');
+    expect(claim.absentSinceMs).toBe(it.nowMs - 5_000);
+    it.end(claim, { kind: 'absent', readyAtMs: it.nowMs + 5_000 });
+    it.reopen();
+    it.nowMs += 5_000;
+    expect(it.claimOne('a').absentSinceMs).toBeUndefined();
+  });
+
   test('is left out of what is ready once it was tried too often', () => {
     const it = testJournal();
     it.observe('a');
