@@ -12,10 +12,34 @@ const plain: ObjectDescription = { tags: {}, metadata: {}, contentType: 'text/pl
 const tagged: ObjectDescription = { ...plain, tags: { s3syncd: 'probe' } };
 
 /**
- * Probes the store with about sixteen requests.
+ * Probes the store with about sixteen requests, and with as many more where it seems to lack something.
  * @throws Failure when the scratch key cannot even be written
  */
 export async function probe(destination: Destination, prefix: string): Promise<Capabilities> {
+  const found = await ask(destination, prefix);
+  const lacks = Object.values(found).some((capability) => capability === false || capability === 'no');
+  return lacks ? either(found, await ask(destination, prefix)) : found;
+}
+
+/**
+ * What was refused once is enforced. That nothing was refused proves less: another daemon that begins at the same moment
+ * asks at the same key, and takes away what this one asks about.
+ */
+function either(one: Capabilities, other: Capabilities): Capabilities {
+  return {
+    putIfAbsent: one.putIfAbsent || other.putIfAbsent,
+    putIfMatch: one.putIfMatch === 'no' ? other.putIfMatch : one.putIfMatch,
+    completeIfAbsent: one.completeIfAbsent || other.completeIfAbsent,
+    copySourceIfMatch: one.copySourceIfMatch || other.copySourceIfMatch,
+    copyIfAbsent: one.copyIfAbsent || other.copyIfAbsent,
+    copyIfMatch: one.copyIfMatch || other.copyIfMatch,
+    deleteIfMatch: one.deleteIfMatch || other.deleteIfMatch,
+    checksums: one.checksums || other.checksums,
+    multipartTags: one.multipartTags || other.multipartTags,
+  };
+}
+
+async function ask(destination: Destination, prefix: string): Promise<Capabilities> {
   const key = `${prefix}${scratchName}`;
   const bytes = Buffer.from('s3syncd asks what this store enforces; this object may be deleted\n');
   const checksum = await checksumOf('crc32', bytes);

@@ -100,6 +100,20 @@ test('afterwards If-Match is sent as the store wants it', async () => {
   expect(await put(destination, 'k', 'two', ifMatch(etag))).toMatchObject({ kind: 'written' });
 });
 
+test('another daemon that asks at the same key at the same moment does not make a store look worse', async () => {
+  const bucket = await testBucket();
+  const destination = open(bucket);
+  const original = destination.put.bind(destination);
+  let theirs = 0;
+  destination.put = (...request) => {
+    // Whoever is done removes the scratch object.
+    if (request[4].kind === 'absent' && theirs++ === 0) bucket.remove(request[0]);
+    return original(...request);
+  };
+  expect(await probe(destination, 'p/')).toEqual(enforcesAll);
+  expect(theirs).toBe(2);
+});
+
 test('with the right to write alone it tells what it may not ask', async () => {
   const bucket = await testBucket({ authorise: (action) => action === 's3:PutObject' });
   expect(await probe(open(bucket), '')).toEqual({
