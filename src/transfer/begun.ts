@@ -24,15 +24,16 @@ export async function beginUpload(
 ): Promise<UploadHandle> {
   const beganMs = clock.now();
   memory.begin({ key, ...identity });
-  try {
-    const { uploadId, retried } = await destination.createUpload(key, description, checksum);
-    memory.created(uploadId);
-    if (retried) await endUnknownUploads(destination, { key, uploadId, beganMs });
-    return { key, uploadId, ...begunWith(description, checksum) };
-  } catch (error) {
-    if (error instanceof Failure && !error.mayHaveLanded) memory.end();
-    throw error;
-  }
+  const { uploadId, retried } = await destination
+    .createUpload(key, description, checksum)
+    .catch((error: unknown) => {
+      if (error instanceof Failure && !error.mayHaveLanded) memory.end();
+      throw error;
+    });
+  // Before it is known by its name: should this fail, the next try ends every one that nobody knows.
+  if (retried) await endUnknownUploads(destination, { key, uploadId, beganMs });
+  memory.created(uploadId);
+  return { key, uploadId, ...begunWith(description, checksum) };
 }
 
 /**
