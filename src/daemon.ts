@@ -61,6 +61,8 @@ export interface FolderState {
   watching: boolean;
   /** Why parts of it are polled. */
   degraded: readonly string[];
+  /** Why it is in doubt whether its root is the one that its files are known in. */
+  doubt: string | undefined;
   /** Why nothing is done for it at the moment. */
   halt: Halt | undefined;
   /** That of the run before. */
@@ -129,6 +131,7 @@ export class Daemon {
         config: folder,
         watching: false,
         degraded: [],
+        doubt: undefined,
         halt: undefined,
         formerHalt: this.#takeHalt(folderId),
         scanned: false,
@@ -162,11 +165,11 @@ export class Daemon {
   }
 
   status(): Status {
-    const folders = this.folders.map(({ config, watching, nextScanMs, degraded, halt }) => ({
+    const folders = this.folders.map(({ config, watching, nextScanMs, degraded, doubt, halt }) => ({
       name: config.name,
       watching,
       nextScanMs,
-      degraded,
+      degraded: doubt === undefined ? degraded : [doubt, ...degraded],
       halt,
     }));
     const identity = (folder: FolderConfig, route: RouteConfig) =>
@@ -394,7 +397,7 @@ export class Daemon {
     folder.halt = halted ? this.#haltOf(folder, `root-${state}`, message) : undefined;
     folder.nextScanMs = undefined;
     folder.deletes.isScanned = false;
-    folder.degraded = state === 'replaced' ? [message] : [];
+    folder.doubt = state === 'replaced' ? message : undefined;
     this.journal.disk.note(`halt of folder ${folderId}`, () =>
       this.journal.halts.recordFolder(folderId, folder.halt),
     );
