@@ -1,0 +1,14 @@
+// Seeds that found something, and what it was: run first. What holds the same for good is the test that is named; a seed is
+// another world as soon as the simulation itself is changed.
+export const regressions: readonly { readonly seed: number; readonly found: string }[] = [
+  // test/core/decide.test.ts, "is forgotten with its file where deletes are kept"
+  { seed: 1257, found: 'a deleted file in conflict left the object of somebody else as if it were ours' },
+  // test/journal/journal.test.ts, "is absent since a look of this start"
+  { seed: 91, found: 'the grace of a delete went on while no daemon ran' },
+  // test/transfer/probe.test.ts, "another daemon that asks at the same key"
+  { seed: 257, found: 'a writer at the scratch key made a store look as if it ignored conditions, for good' },
+  // Here only.
+  { seed: 1195, found: 'an upload that nobody knew of was forgotten when the search for it failed' },
+  // Here only.
+  { seed: 119, found: 'the doubt about a root was taken back by a watcher that was mended' },
+];
