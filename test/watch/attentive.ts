@@ -2,7 +2,7 @@
 import { existsSync, lstatSync, readdirSync, realpathSync, type BigIntStats } from 'node:fs';
 import { isUtf8 } from 'node:buffer';
 import { systemClock } from '../../src/edge/clock.ts';
-import { systemFiles } from '../../src/edge/files.ts';
+import { systemFiles, type Files } from '../../src/edge/files.ts';
 import type { Sighting } from '../../src/core/file.ts';
 import { directoryOf, joinPath } from '../../src/core/key.ts';
 import { FolderWatch, type Pace } from '../../src/watch/folder.ts';
@@ -50,7 +50,13 @@ export class Attentive {
 
   constructor(
     folder: WatchedFolder,
-    options: { form?: WatcherForm; pace?: Partial<Pace>; watch?: boolean; countEvent?: () => void } = {},
+    options: {
+      form?: WatcherForm;
+      pace?: Partial<Pace>;
+      watch?: boolean;
+      countEvent?: () => void;
+      files?: Files;
+    } = {},
   ) {
     this.#folder = folder;
     this.watch = new FolderWatch(folder, {
@@ -60,7 +66,7 @@ export class Attentive {
         load: () => Promise.resolve((...watched) => openWatcher(...watched, options.form)),
         watchedInodes,
       },
-      files: systemFiles,
+      files: options.files ?? systemFiles,
       clock: systemClock,
       pace: { ...quick, ...options.pace },
       ...(options.countEvent && { countEvent: options.countEvent }),

@@ -13,6 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { describe, expect, test, vi } from 'vitest';
+import { systemFiles } from '../../src/edge/files.ts';
 import { OverflowGauge } from '../../src/watch/gauge.ts';
 import { folderAt, type Attentive } from './attentive.ts';
 import { attend, canRunAsNobody, nobody, temporaryDirectory, write } from './given.ts';
@@ -419,6 +420,25 @@ test('a folder that cannot be watched for its name is polled', async () => {
     [expect.stringContaining('backslash')],
   ]);
 });
+
+test.each([
+  [0x6969, 'NFS'],
+  [0xff534d42, 'CIFS'],
+  [0x65735546, 'FUSE'],
+])(
+  'a folder on a file system of kind %i (%s) is polled, because others change it unheard',
+  async (number, name) => {
+    const root = temporaryDirectory();
+    write(root, 'a');
+    const folder = attend(folderAt(root), { files: { ...systemFiles, fileSystem: () => number } });
+    await folder.scanned();
+    write(root, 'b');
+    await folder.catchesUp();
+    expect(folder.all('degraded').map(({ reasons }) => reasons)).toEqual([
+      [`${name} does not tell of changes made elsewhere: the folder is polled`],
+    ]);
+  },
+);
 
 test('a new directory is seen while the whole folder is being scanned', async () => {
   const root = temporaryDirectory();
