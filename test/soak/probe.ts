@@ -17,9 +17,9 @@ if (file !== undefined) {
     answered = asked;
     const counts: Record<string, number> = {};
     for (const kind of process.getActiveResourcesInfo()) counts[kind] = (counts[kind] ?? 0) + 1;
-    const { heapUsed } = process.memoryUsage();
+    const { heapUsed, external } = process.memoryUsage();
     const answer = `${file}.${isMainThread ? 'main' : 'watch'}`;
-    fs.writeFileSync(`${answer}.new`, JSON.stringify({ asked, counts, heapUsed }));
+    fs.writeFileSync(`${answer}.new`, JSON.stringify({ asked, counts, heapUsed, external }));
     fs.renameSync(`${answer}.new`, answer);
   }, lookMs).unref();
 }
