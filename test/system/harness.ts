@@ -216,7 +216,7 @@ export class Workspace {
     const startedAt = performance.now();
     let found: Difference[] = [];
     await until(
-      async () => (found = await this.#differences(expected)).length === 0,
+      async () => (found = await this.differences(expected)).length === 0,
       withinMs * patience,
       () => `folder and bucket differ: ${JSON.stringify(found.slice(0, 10), undefined, 1)}`,
     );
@@ -227,7 +227,7 @@ export class Workspace {
 
   /** Folder and bucket hold the same, now. */
   async expectEqual(expected: Expected = {}): Promise<void> {
-    assert.deepEqual(await this.#differences(expected), []);
+    assert.deepEqual(await this.differences(expected), []);
   }
 
   /** For runs `asNobody`: what that user needs, and not what the test took away. */
@@ -237,7 +237,8 @@ export class Workspace {
     fs.chownSync(this.stateDir, 65_534, 65_534);
   }
 
-  #differences(expected: Expected): Promise<Difference[]> {
+  /** What folder and bucket differ in, now. */
+  differences(expected: Expected = {}): Promise<Difference[]> {
     return differences(expected.store ?? this.store, expected.folder ?? this.folder, expected);
   }
 
