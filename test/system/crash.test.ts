@@ -58,7 +58,7 @@ describe.skipIf(noLocalServer)('killed', () => {
         const child = home.spawn([verb, '--config', home.configFile]);
         // Whatever the machine is busy with: amid the start, or when it has begun to send.
         if (kill % 10 !== 0) await until(() => store.requests.length > 0, 60_000);
-        await delay(random() * 1_000);
+        await delay(random() * 700);
         // What has ended before is as good as what is killed: there was nothing left to do.
         child.kill('SIGKILL');
         await until(() => child.exitCode !== null || child.signalCode !== null, 20_000);

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { atScale } from '../helpers/scale.ts';
 import { noLocalServer, startStore, until, workspace } from './harness.ts';
 
-const files = atScale(500, 5_000);
+const files = atScale(500, 1_000, 5_000);
 /** 1 / (1 - 0.3) = 1.43 are what it takes if every refusal is answered with one more try. */
 const attemptsMax = 1.6;
 
