@@ -19,7 +19,7 @@ const partSize = 16 * MiB;
 const partsInFlight = 6;
 
 /** `npm run soak` has 200. */
-const kills = Number(process.env['S3SYNCD_TEST_KILLS'] ?? 50);
+const kills = Number(process.env['S3SYNCD_TEST_KILLS'] ?? 25);
 
 /** What the network does besides, and the store: an upload may have been made, a part stored, and nobody told. */
 const faults: readonly Fault[] = [
