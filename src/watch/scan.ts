@@ -340,17 +340,17 @@ class Walk {
     if (leaving.length > 0) this.#slice.observe(directory, name, 'absent', leaving);
   }
 
-  /** Says that nothing stands at a name, to the routes that know a file there. */
+  /**
+   * Says that nothing stands at a name, to the routes that know a file there, and to those of which an event stands for the
+   * name: its file may be on its way at this moment.
+   */
   #absent(directory: string, name: string, known: KnownName): void {
-    const { routeIds } = this.#subject;
-    const knowing = routeIds.filter((_, index) => isFile(known[index]));
-    if (knowing.length > 0) {
-      this.#counts.missed += 1;
-      if (this.#subject.tellAbsent) this.#slice.observe(directory, name, 'absent', knowing);
-    } else if (known.every((sighting) => sighting === undefined)) {
-      // Only an event or an obstacle stands for the name: the drain looks and drops it.
-      this.#slice.observe(directory, name, 'absent', routeIds);
-    }
+    const { routeIds, tellAbsent } = this.#subject;
+    const isKnown = known.some(isFile);
+    if (isKnown) this.#counts.missed += 1;
+    if (isKnown ? !tellAbsent : known.includes('absent')) return;
+    const unaware = routeIds.filter((_, index) => known[index] !== 'absent');
+    this.#slice.observe(directory, name, 'absent', unaware);
   }
 
   /** Names of a directory that the journal knows and the listing does not. */

@@ -181,14 +181,14 @@ describe('a scan', () => {
     expect(folder.scan()).toEqual([]);
   });
 
-  test('tells of a file only to the routes that do not know it, and of an absence only to those that did', () => {
+  test('tells of a file only to the routes that do not know it, and of an absence also to those that may be sending it', () => {
     const folder = given({ routeIds: [7, 8] });
     write(folder.root, 'a');
     const [first] = folder.findings().observations;
     folder.known.settle({ observations: [{ ...first!, routeIds: [7] }], obstacles: [], cleared: [] });
     expect(folder.findings().observations).toMatchObject([{ name: 'a', routeIds: [8] }]);
     unlinkSync(`${folder.root}/a`);
-    expect(folder.findings().observations).toMatchObject([{ name: 'a', routeIds: [7], seen: 'absent' }]);
+    expect(folder.findings().observations).toMatchObject([{ name: 'a', routeIds: [7, 8], seen: 'absent' }]);
     folder.scan();
     expect(folder.scan()).toEqual([]);
   });
