@@ -52,9 +52,7 @@ export function learnStore(route: Route, journal: Journal): Promise<Capabilities
 
 async function learn(route: Route, journal: Journal): Promise<Capabilities> {
   const remembered = route.capabilities ?? rememberedCapabilities(journal, route.destinationId);
-  // What was denied may be allowed by now.
-  const mayDelete = !deletes(route) || remembered?.deleteIfMatch !== 'denied';
-  const isKnown = remembered && remembered.putIfMatch !== 'denied' && mayDelete;
+  const isKnown = remembered && suffices(route, remembered);
   const capabilities = isKnown ? remembered : await probe(route.destination, route.prefix);
   if (!isKnown)
     journal.recordCapabilities(route.destinationId, JSON.stringify(capabilities), route.clock.now());
@@ -62,6 +60,13 @@ async function learn(route: Route, journal: Journal): Promise<Capabilities> {
   route.destination.keeps.parts.tags = capabilities.multipartTags;
   route.capabilities = capabilities;
   return capabilities;
+}
+
+/** What kept the route from its work may be mended by now: rights that were granted, a store that is another version. */
+function suffices(route: Route, found: Capabilities): boolean {
+  if (found.putIfMatch === 'denied' || (deletes(route) && found.deleteIfMatch === 'denied')) return false;
+  if (route.unsafeEmulation || route.judgement.policy === 'overwrite') return true;
+  return lack(route, found) === undefined && (!deletes(route) || found.deleteIfMatch === true);
 }
 
 /** What an earlier probe found; not that of a version which did not ask about copies or deletes. */
