@@ -29,6 +29,7 @@ const hourMs = 3_600_000;
 export class Guard {
   onViolation: (violation: string) => void = () => undefined;
   readonly #places: readonly Place[];
+  #knowsUploads = true;
   readonly #disk: Disk;
   readonly #time: Time;
   /** No event was lost or late of late: a file that came and went would have been looked at. */
@@ -57,13 +58,15 @@ export class Guard {
     for (const { destination, key } of held) this.#approved.add(`${destination} ${key}`);
   }
 
-  resolved(destination: string, key: string, resolution: Resolution): void {
-    if (resolution === 'overwrite') this.#overruled.add(`${destination} ${key}`);
+  /** What a person says of a path is said of it at all destinations; here its keys are the same at each. */
+  resolved(key: string, resolution: Resolution): void {
+    if (resolution === 'overwrite') this.#overruled.add(key);
   }
 
-  /** An older journal knows nothing of the deletes that came later. */
+  /** An older journal, and one that begins anew, know nothing of the deletes and the uploads that there were. */
   restored(): void {
     this.#deletedMs.clear();
+    this.#knowsUploads = false;
   }
 
   /** Before the network has a request. */
@@ -118,7 +121,7 @@ export class Guard {
     const { policy } = place.to;
     if (after) this.#checkState(place, key, after.bytes);
     if (!before) return;
-    const isForeign = this.#isForeign(store, key, before) && !this.#isOverruled(store, key);
+    const isForeign = this.#isForeign(store, key, before) && !this.#overruled.has(key);
     if (after && policy === 'skip-existing') this.onViolation(`S3: ${operation} replaces ${key}`);
     if (isForeign && policy === 'if-unchanged' && !this.#states(place, key).has(digestOf(before.bytes)))
       this.onViolation(`S4: ${operation} to ${key}, where somebody else wrote`);
@@ -162,6 +165,7 @@ export class Guard {
         }
       }
     }
+    if (!this.#knowsUploads) return;
     for (const store of stores.values())
       for (const { key } of store.uploads.values())
         if (!key.endsWith(scratchName)) this.onViolation(`L6: an upload to ${key} is left`);
@@ -203,10 +207,6 @@ export class Guard {
   /** The same bytes by somebody else are no other object: S3's conditions cannot tell. */
   #isForeign(store: Store, key: string, { by, etag }: Version): boolean {
     return by === 'other' && !store.history.get(key)?.some((each) => each.by === 'us' && each.etag === etag);
-  }
-
-  #isOverruled(store: Store, key: string): boolean {
-    return this.#overruled.has(`${store.name} ${key}`);
   }
 
   /** Everything that a key's file ever was. */

@@ -11,4 +11,9 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
   { seed: 1195, found: 'an upload that nobody knew of was forgotten when the search for it failed' },
   // Here only.
   { seed: 119, found: 'the doubt about a root was taken back by a watcher that was mended' },
+  // test/watch/scan.test.ts, "and of an absence also to those that may be sending it"
+  {
+    seed: 239,
+    found: 'a file that went with its directory while one of two destinations got it kept its object there',
+  },
 ];

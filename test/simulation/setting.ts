@@ -3,11 +3,12 @@ import type { Config, DestinationConfig, FolderConfig, RouteConfig } from '../..
 import { compares, deleteModes, policies, preserveChanges } from '../../src/core/policy.ts';
 import type { Chance } from './chance.ts';
 
-export function settingOf(chance: Chance, stateDir: string): Config {
+/** @param rescans false: so seldom that events have to do */
+export function settingOf(chance: Chance, stateDir: string, rescans: boolean): Config {
   const destinations = Array.from({ length: chance.between(1, 2) }, (_, index) => destination(index));
   const folders = Array.from(
     { length: chance.weighted([[5, 1] as const, [3, 2] as const, [1, 3] as const]) },
-    (_, index) => folder(chance, index, destinations),
+    (_, index) => folder(chance, index, destinations, rescans),
   );
   return {
     file: '/sim/config.yaml',
@@ -35,7 +36,12 @@ function destination(index: number): DestinationConfig {
   };
 }
 
-function folder(chance: Chance, index: number, destinations: readonly DestinationConfig[]): FolderConfig {
+function folder(
+  chance: Chance,
+  index: number,
+  destinations: readonly DestinationConfig[],
+  rescans: boolean,
+): FolderConfig {
   const name = `f${index}`;
   const chosen = destinations.filter((_, at) => at === 0 || chance.is(0.6));
   const mode = chance.oneOf(deleteModes);
@@ -56,7 +62,7 @@ function folder(chance: Chance, index: number, destinations: readonly Destinatio
     to,
     settleMs,
     settleMaxMs: Math.max(settleMs, chance.oneOf([1_000, 10_000])),
-    rescanMs: chance.oneOf([30_000, 120_000]),
+    rescanMs: rescans ? chance.oneOf([30_000, 120_000]) : 86_400_000,
     deleteGraceMs: chance.oneOf([0, 1_000, 5_000]),
     maxDelete: { count: chance.oneOf([2, 5, 50]), percent: chance.oneOf([25, 100]) },
     archivePrefix: `archive/${name}/`,

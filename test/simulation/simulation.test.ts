@@ -17,7 +17,7 @@ vi.mock('../../src/transfer/part-size.ts', async (original) => {
   };
 });
 
-const seedsPerTest = 50;
+const seedsPerTest = 20;
 const seeds = Number(process.env['S3SYNCD_TEST_SEEDS'] ?? 300);
 const first = Number(process.env['S3SYNCD_TEST_SEED'] ?? 1);
 

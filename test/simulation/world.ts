@@ -11,6 +11,7 @@ import { openConflicts } from '../../src/conflicts.ts';
 import { Daemon, type Edges } from '../../src/daemon.ts';
 import { heldDeletes } from '../../src/deletes.ts';
 import { failures } from '../../src/failures.ts';
+import { halts } from '../../src/halts.ts';
 import type { Logger } from '../../src/observe/log.ts';
 import { Chance } from './chance.ts';
 import { digestOf, Disk, error, type Operation } from './disk.ts';
@@ -81,6 +82,8 @@ class World {
   readonly trace: string[] = [];
   readonly violations: string[] = [];
   readonly #stateDir: string;
+  /** No event is ever lost, and no daemon ends: what events tell has to do, for there is no scan but the first. */
+  readonly #isAttentive: boolean;
   readonly #folders: readonly SimulatedFolder[];
   #life: Life | undefined;
   #daemon: Daemon | undefined;
@@ -97,7 +100,8 @@ class World {
     this.#stateDir = fs.mkdtempSync(path.join(memory, 's3syncd-simulation-'));
     this.disk = new Disk(this.time, this.chance, (...change) => this.watch.changed(...change));
     this.watch = new WatchSystem(this.time, this.chance, this.disk);
-    this.config = settingOf(this.chance, this.#stateDir);
+    this.#isAttentive = this.chance.is(0.3);
+    this.config = settingOf(this.chance, this.#stateDir, !this.#isAttentive);
     this.stores = new Map(
       [...this.config.destinations.keys()].map((name) => [name, new Store(name, this.time, this.chance)]),
     );
@@ -135,16 +139,18 @@ class World {
       await this.#act();
     }
     this.#mend();
-    // Twice all rescans: what nobody was told of is found by them only.
-    const rescanMs = Math.max(...this.config.folders.map((folder) => folder.rescanMs));
-    await this.#pass(3 * rescanMs + 70_000, 'exactly');
+    // The longest pause between two tries; and what nobody was told of is found by scans only.
+    const scansMs = this.#isAttentive
+      ? 0
+      : 3 * Math.max(...this.config.folders.map(({ rescanMs }) => rescanMs));
+    await this.#pass(scansMs + 70_000, 'exactly');
     for (let round = 0; round < 6 && this.violations.length === 0; round++) {
       await this.#becomeQuiet();
       if (!(await this.#answer())) break;
     }
     if (this.violations.length > 0) return;
     this.guard.checkEquality(this.#daemon!, this.stores);
-    await this.#checkRest(rescanMs);
+    await this.#checkRest(Math.max(scansMs, 300_000));
   }
 
   async bearOutage(forMs: number): Promise<Outage> {
@@ -293,6 +299,13 @@ class World {
 
   async #act(): Promise<void> {
     const folder = this.chance.oneOf(this.#folders);
+    const unseen: [number, () => unknown][] = [
+      [1, () => this.#link(folder)],
+      [2, () => this.#spoilWatch()],
+      [1, () => this.#spoilFiles()],
+      [2, () => this.#spoilRoot(folder)],
+      [3, () => this.#endLife()],
+    ];
     const act = this.chance.weighted<() => unknown>([
       [10, () => this.#write(folder.root, this.#anyPath())],
       [6, () => this.#edit(folder)],
@@ -301,17 +314,13 @@ class World {
       [2, () => this.#renameDirectory(folder)],
       [2, () => this.#saveAtomically(folder)],
       [2, () => this.#touch(folder)],
-      [1, () => this.#link(folder)],
       [2, () => this.#removeMany(folder)],
       [3, () => this.#meddle(folder)],
       [3, () => this.#spoilWeather()],
-      [2, () => this.#spoilWatch()],
-      [1, () => this.#spoilFiles()],
-      [2, () => this.#spoilRoot(folder)],
       [1, () => this.#forbid(folder)],
-      [3, () => this.#endLife()],
       [2, () => this.#answerSome()],
       [1, () => void this.#daemon?.retry({ paths: [] })],
+      ...(this.#isAttentive ? [] : unseen),
     ]);
     try {
       await act();
@@ -347,15 +356,20 @@ class World {
   #edit({ root }: SimulatedFolder): void {
     const file = this.#anyFile(root);
     if (!file) return;
-    const steps = this.chance.between(1, 4);
+    const [steps, everyMs] = [this.chance.oneOf([1, 4, 20]), this.chance.oneOf([5, 30, 300])];
     for (let step = 0; step < steps; step++) {
-      this.#later(step * this.chance.between(0, 40), () => {
+      this.#later(step * everyMs, () => {
         const size = this.disk.content(file)?.length;
         if (size === undefined) return;
         const position = this.chance.between(0, size);
         this.#say(`edit ${file} at ${position}`);
-        if (this.chance.is(0.2)) this.disk.truncate(file, position);
-        else this.disk.overwrite(file, position, Buffer.from(`<${(this.#contents += 1)}>`));
+        const mark = `<${(this.#contents += 1)}>`;
+        this.chance.weighted<() => void>([
+          [1, () => this.disk.truncate(file, position)],
+          [2, () => this.disk.overwrite(file, position, Buffer.from(mark))],
+          // From the first byte to the last: a reader that gets some of each has a mixture.
+          [3, () => this.disk.overwrite(file, 0, Buffer.alloc(size, mark))],
+        ])();
       });
     }
   }
@@ -586,7 +600,7 @@ class World {
     for (const { folder, path: filePath, destination, key } of conflicts) {
       const resolution = this.chance.oneOf(resolutions);
       this.#say(`resolve ${folder} ${filePath} at ${destination}: ${resolution}`);
-      this.guard.resolved(destination, key, resolution);
+      this.guard.resolved(key, resolution);
       daemon.decideConflicts({ resolution, folder, paths: [filePath] });
     }
   }
@@ -606,12 +620,17 @@ class World {
 
   async #becomeQuiet(lookEveryMs = 5_000): Promise<void> {
     const untilMs = this.time.elapsedMs + quietWithinMs;
-    while (!this.#isQuiet && this.time.elapsedMs < untilMs && this.violations.length === 0)
+    while (!this.#isQuiet && !this.#isHalted && this.time.elapsedMs < untilMs && this.violations.length === 0)
       await this.#pass(lookEveryMs, 'exactly');
-    if (this.#isQuiet || this.violations.length > 0) return;
+    if (this.#isQuiet || this.#isHalted || this.violations.length > 0) return;
     this.#violated(
       `not quiet ${quietWithinMs / 60_000} minutes after everything was mended: ${this.#unrest()}`,
     );
+  }
+
+  /** It waits for a person. */
+  get #isHalted(): boolean {
+    return this.#daemon !== undefined && halts(this.config, this.#daemon.journal, {}).length > 0;
   }
 
   get #isQuiet(): boolean {
@@ -643,6 +662,13 @@ class World {
       await this.#pass(30_000, 'exactly');
       return true;
     }
+    if (halts(this.config, daemon.journal, {}).length > 0) {
+      this.#say('resume');
+      this.guard.restored();
+      void daemon.resume({});
+      await this.#pass(150_000, 'exactly');
+      return true;
+    }
     const isAsked =
       heldDeletes(this.config, daemon.journal, undefined, []).length > 0 ||
       openConflicts(this.config, daemon.journal).length > 0;
@@ -651,10 +677,10 @@ class World {
   }
 
   /** Where nothing changes, scans ask the store nothing. */
-  async #checkRest(rescanMs: number): Promise<void> {
+  async #checkRest(ms: number): Promise<void> {
     const asked = () => [...this.stores.values()].reduce((sum, store) => sum + store.attemptsMs.length, 0);
     const before = asked();
-    await this.#pass(2.5 * rescanMs, 'exactly');
+    await this.#pass(ms, 'exactly');
     if (asked() !== before) this.#violated(`${asked() - before} requests although nothing changed`);
     if (this.disk.openCount > 0) this.#violated(`${this.disk.openCount} files are left open`);
   }
@@ -718,7 +744,7 @@ class World {
       [6, 40],
       [1, 0],
       [2, 1_500],
-      [2, 6_000],
+      [3, 9_000],
       [0.3, 90_000],
     ] as const);
     const head = `content ${this.#contents} of ${this.seed} `;
