@@ -745,6 +745,16 @@ describe('T3.13: a store that ignores conditions, or refuses them', () => {
     expect(folder.bucket.server.counts()).toEqual({ PutObject: 1 });
   });
 
+  test('what kept it from its work is asked again at the next start: the store may be a newer version', async () => {
+    const bucket = await testBucket({ legacy: ['ignore-if-none-match'] });
+    const folder = await drainedFolder({ policy: 'skip-existing' }, bucket);
+    folder.write('a', 'mine');
+    expect(await folder.drained()).toEqual({});
+    bucket.server.legacy.delete('ignore-if-none-match');
+    folder.restart();
+    expect(await folder.drained()).toEqual({ a: 'uploaded (new)' });
+  });
+
   test.each([
     ['skip-existing', 'skipped-existing (exists)'],
     ['if-unchanged', 'conflict (foreign)'],

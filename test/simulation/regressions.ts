@@ -7,7 +7,7 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
   { seed: 91, found: 'the grace of a delete went on while no daemon ran' },
   // test/transfer/probe.test.ts, "another daemon that asks at the same key"
   { seed: 257, found: 'a writer at the scratch key made a store look as if it ignored conditions, for good' },
-  // Here only.
+  // test/transfer/upload.test.ts, "as it began, with nobody knowing of it, is ended by the next try"
   { seed: 1195, found: 'an upload that nobody knew of was forgotten when the search for it failed' },
   // Here only.
   { seed: 119, found: 'the doubt about a root was taken back by a watcher that was mended' },

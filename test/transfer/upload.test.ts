@@ -207,6 +207,20 @@ describe('an upload that was interrupted', () => {
     expect(it.bucket.server.store.body(it.bucket.attributes('k')!).equals(bytes)).toBe(true);
   });
 
+  test('as it began, with nobody knowing of it, is ended by the next try even if the first search for it failed', async () => {
+    const it = await subject();
+    it.write(content(size));
+    it.bucket.server.faults.add({ kind: 'commit-then-drop', operation: 'CreateMultipartUpload', times: 1 });
+    const broken = { kind: 'answer', status: 500, code: 'InternalError' } as const;
+    const search = it.bucket.server.faults.add({ ...broken, operation: 'ListMultipartUploads' });
+    await expect(it.upload()).rejects.toMatchObject({ class: 'transient' });
+    expect(search.hits).toBeGreaterThan(0);
+    expect(it.bucket.uploads).toEqual(['k', 'k']);
+    it.bucket.server.faults.clear();
+    expect(await it.upload()).toMatchObject({ kind: 'written' });
+    expect(it.bucket.uploads).toEqual([]);
+  });
+
   test('by a stop says so, and goes on later', async () => {
     const it = await subject();
     it.write(content(size));
