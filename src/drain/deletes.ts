@@ -28,7 +28,10 @@ export type DeleteAction = Extract<Action, { kind: 'delete' }>;
 /** Changes that may be looked at for absent files before a delete; while more wait, deletes come last. */
 const unlookedMax = 1_000;
 
-/** A count serves the absences that it knows for so long: a burst of deletes must not count itself for every file. */
+/**
+ * A count serves the absences that it knows for so long: a burst of deletes must not count itself for every file. That
+ * nothing could be counted serves all: a look at every file that waits, for every file that waits, would take minutes.
+ */
 const countForMs = 500;
 
 /** A change that failed so often does not end soon: `once` leaves it then, too. */
@@ -45,7 +48,7 @@ export class FolderDeletes {
   readonly #log: Pick<Logger, 'error'>;
   /** Reasons that were logged since a delete last went. */
   readonly #told = new Set<HoldReason>();
-  readonly #counted = new Map<number, { readonly atMs: number; readonly counts: DeleteCounts }>();
+  readonly #counted = new Map<number, { readonly atMs: number; readonly counts: DeleteCounts | undefined }>();
 
   constructor(parts: {
     readonly folder: FolderConfig;
@@ -147,9 +150,17 @@ export class FolderDeletes {
   #count(route: Route, claim: Claim, nowMs: number): DeleteCounts | undefined {
     const { routeId } = route;
     const counted = this.#counted.get(routeId);
-    const isKnown =
-      counted && (claim.absentSinceMs ?? nowMs) < counted.atMs && nowMs - counted.atMs < countForMs;
-    if (isKnown) return counted.counts;
+    // A clock that was set back must not make it last for hours.
+    if (counted && Math.abs(nowMs - counted.atMs) < countForMs) {
+      if (!counted.counts || (claim.absentSinceMs ?? nowMs) < counted.atMs) return counted.counts;
+    }
+    const counts = this.#countNow(route, nowMs);
+    this.#counted.set(routeId, { atMs: nowMs, counts });
+    return counts;
+  }
+
+  #countNow(route: Route, nowMs: number): DeleteCounts | undefined {
+    const { routeId } = route;
     const { deletes } = this.#journal;
     const { maxDelete: limits } = this.folder;
     const unlooked = deletes.unlooked(routeId, unlookedMax);
@@ -166,9 +177,7 @@ export class FolderDeletes {
     }
     const recent = deletes.recent(routeId, nowMs);
     const tracked = deletes.tracked(routeId, trackedEnough(waiting + recent, limits));
-    const counts = { recent, waiting, tracked };
-    this.#counted.set(routeId, { atMs: nowMs, counts });
-    return counts;
+    return { recent, waiting, tracked };
   }
 
   /** The file has another path by now, under which it is in S3. */

@@ -186,6 +186,9 @@ export class Drain {
       }
       if (this.#finished || (this.#stopping && this.#inFlight.size === 0)) break;
       await this.#sleep(wake);
+      // A change that needs no answer of anybody ends before the event loop turns, and wakes the drain. A thousand of those
+      // would be handled again and again while the answers that they wait for are not let in.
+      await this.#clock.turn();
     }
     this.#releaseQueue();
     // What cannot be recorded is claimed still, and looked at again by the next start.

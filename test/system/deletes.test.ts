@@ -409,3 +409,31 @@ async function graces(home: Workspace, count: number): Promise<void> {
   const endsAt = performance.now() + count * 300;
   while (performance.now() < endsAt) await home.status();
 }
+
+describe.skipIf(noLocalServer)('many deletes that wait', () => {
+  test('for files that were renamed leave those, and whoever asks, their turn', async () => {
+    const names = Array.from({ length: 800 }, (_, number) => `${number % 8}/${number}`);
+    const store = await startStore();
+    const home = workspace(store, {
+      folder: {
+        delete: 'propagate',
+        'delete-grace': '100ms',
+        settle: '50ms',
+        'max-delete': { count: 10_000, percent: 100 },
+      },
+    });
+    for (const name of names) home.write(name, `content of ${name}`);
+    await home.start();
+    await home.awaitEqual(15_000);
+    // Until the copies are answered, nobody can tell how many files are gone and how many have another name.
+    store.server.faults.add({ kind: 'latency', ms: 2_000, operation: 'CopyObject' });
+    for (const [index, name] of names.entries()) {
+      if (index % 2 === 0) fs.rmSync(home.path(name));
+      else fs.renameSync(home.path(name), home.path(`${name} renamed`));
+    }
+    await store.server.until(() => store.counts['CopyObject'] !== undefined);
+    expect((await home.status()).running).toBe(true);
+    store.server.faults.clear();
+    await home.awaitEqual(30_000);
+  });
+});
