@@ -196,6 +196,14 @@ export class Drain {
   }
 
   async #advance(): Promise<void> {
+    if (this.#othersAsk) this.route.endpoint.onRelease(() => this.#wake());
+    else await this.#prepareAll();
+    this.#turn();
+    this.#start();
+    if (this.#resuming && this.#isIdle && this.#completions.length === 0) this.#beginAnew(this.#resuming);
+  }
+
+  async #prepareAll(): Promise<void> {
     this.#preparing = true;
     try {
       await this.#step(() => this.#recognise());
@@ -204,9 +212,23 @@ export class Drain {
     } finally {
       this.#preparing = false;
     }
-    this.#turn();
-    this.#start();
-    if (this.#resuming && this.#isIdle && this.#completions.length === 0) this.#beginAnew(this.#resuming);
+  }
+
+  /** Nobody answers, and a request is under way that asks whether somebody does: of this route or of another. */
+  get #othersAsk(): boolean {
+    const { endpoint } = this.route;
+    return endpoint.isSilent && endpoint.inFlight > 0;
+  }
+
+  /** As one of the endpoint's requests under way: in trouble there is one of them, whatever it is for. */
+  async #ask<T>(ask: () => Promise<T>): Promise<T> {
+    const { endpoint, routeId } = this.route;
+    endpoint.take(routeId);
+    try {
+      return await ask();
+    } finally {
+      endpoint.release(routeId);
+    }
   }
 
   #beginAnew(resuming: PromiseWithResolvers<void>): void {
@@ -270,14 +292,14 @@ export class Drain {
   /** Is it the store still that holds what we know? */
   async #recognise(): Promise<void> {
     if (!this.#recognition.isDue) return;
-    const found = await this.#recognition.look(this.#stop.signal);
+    const found = await this.#ask(() => this.#recognition.look(this.#stop.signal));
     if (found !== 'nothing-asked') this.#endTrouble();
     if (typeof found === 'object') this.#haltFor(found);
   }
 
   async #endLeft(): Promise<void> {
     if (this.#hasEndedLeft) return;
-    await endLeftUploads(this.route, this.#options.journal);
+    await this.#ask(() => endLeftUploads(this.route, this.#options.journal));
     this.#hasEndedLeft = true;
   }
 
@@ -293,8 +315,10 @@ export class Drain {
   /** Before the first change: what does the store enforce, and what does it hold already? */
   async #prepare(): Promise<void> {
     if (this.#prepared || this.#options.journal.nextReadyAtMs(this.route.routeId) > this.#clock.now()) return;
-    await prepareStore(this.route, this.#options.journal);
-    await takeListing(this.route, this.#options.journal, this.#stop.signal);
+    await this.#ask(async () => {
+      await prepareStore(this.route, this.#options.journal);
+      await takeListing(this.route, this.#options.journal, this.#stop.signal);
+    });
     this.#prepared = true;
     this.#endTrouble();
   }
@@ -531,7 +555,7 @@ export class Drain {
     const recordMs = this.#oldestCompletionMs + recordAfterMs;
     if (this.#stopping || this.#halted || this.#halt || this.#refused !== undefined) return recordMs;
     // What is ready cannot be claimed now: the end of something in flight wakes the drain.
-    if (this.#queue.length > 0 || this.#room <= 0) return recordMs;
+    if (this.#queue.length > 0 || this.#room <= 0 || this.#othersAsk) return recordMs;
     const readyMs = this.#options.journal.nextReadyAtMs(this.route.routeId);
     return Math.min(recordMs, Math.max(readyMs, this.#pausedUntilMs));
   }

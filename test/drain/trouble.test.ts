@@ -77,6 +77,7 @@ describe('T3.15: an endpoint where nobody answers', () => {
     await until(() => folder.counts.claimed === 0);
     const afterFirstWave = folder.reports.length;
     await until(() => trouble.current?.tries === 2);
+    await until(() => folder.counts.claimed === 0);
     expect(folder.reports.length - afterFirstWave).toBe(1);
     expect(folder.counts).toMatchObject({ pending: 40, retrying: 0 });
 
