@@ -23,7 +23,8 @@ export default defineConfig({
           // Files share two cores and each starts processes of its own.
           fileParallelism: false,
           testTimeout: 120_000,
-          hookTimeout: 60_000,
+          // 200,000 files take their time to remove.
+          hookTimeout: 300_000,
         },
       },
       {
@@ -32,6 +33,7 @@ export default defineConfig({
           include: ['test/soak/**/*.test.ts'],
           fileParallelism: false,
           testTimeout: 600_000,
+          hookTimeout: 300_000,
         },
       },
     ],
