@@ -103,12 +103,13 @@ function prepare(database: Database) {
       `change JOIN directory USING (dir_id)
        WHERE route_id = ? AND state NOT IN ('pending', 'claimed', 'conflict')`,
     ),
+    // Also while it is being tried: a path that fails is not in S3 for that.
     retrying: list(
       `'retrying'`,
       'code',
       'since_at',
       `change JOIN directory USING (dir_id)
-       WHERE route_id = ? AND state = 'pending' AND attempts > 0`,
+       WHERE route_id = ? AND state IN ('pending', 'claimed') AND attempts > 0`,
     ),
     retryOne: database.prepare<[number, number]>(
       `UPDATE change SET state = 'pending', ready_at = ?, attempts = 0 WHERE change_id = ? AND ${retryable}`,

@@ -393,6 +393,16 @@ describe('a change that failed', () => {
     expect(it.journal.nextReadyAtMs(it.routeId, 2)).toBe(it.nowMs);
     expect(it.journal.nextReadyAtMs(it.routeId, 1)).toBe(Infinity);
   });
+
+  test('is listed while it is tried again, too', () => {
+    const it = testJournal();
+    it.observe('a');
+    it.end(it.claimOne('a'), failedAt(it.nowMs));
+    it.claimOne('a');
+    expect(it.journal.failures.list(it.routeId)).toMatchObject([
+      { path: 'a', state: 'retrying', attempts: 1 },
+    ]);
+  });
 });
 
 describe('a change that is stuck', () => {
