@@ -252,6 +252,18 @@ describe('T3.10: deletes are held, and none is sent,', () => {
     ]);
   });
 
+  test('with nothing left of an upload that was under way when the file went', async () => {
+    const folder = await syncedFolder({ maxDelete: { count: 0, percent: 100 } });
+    const { faults } = folder.bucket.server;
+    faults.add({ kind: 'answer', operation: 'UploadPart', status: 507, code: 'Full', times: 3 });
+    folder.write('a', Buffer.alloc(9 * 1024 ** 2));
+    expect(await folder.drained()).toMatchObject({ a: expect.stringMatching(/^retry/) as string });
+    expect(folder.bucket.uploads).toEqual(['files/a']);
+    folder.remove('a');
+    expect(await folder.drained()).toEqual({ a: 'held (too-many)' });
+    expect(folder.bucket.uploads).toEqual([]);
+  });
+
   test('also those that come after, until a person answers', async () => {
     const folder = await syncedFolder({ maxDelete: { count: 2, percent: 100 } }, [
       'a',
