@@ -150,6 +150,7 @@ export function makeRoute(
     looksBeforeDelete: false,
     capabilities: undefined,
     learning: undefined,
+    leftUploadsDueMs: 0,
   };
 }
 

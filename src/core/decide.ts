@@ -314,7 +314,7 @@ function reconcile(facts: FileFacts, remote: Remote, judgement: Judgement): Acti
     case 'unknown-object':
       return { kind: 'look', at: 'remote' };
     case 'same':
-      return settle('adopted', 'same', judgement.policy === 'overwrite' || (known?.owned ?? false));
+      return settle('adopted', 'same', judgement.policy === 'overwrite' || isOurs(object, known));
     case 'size':
     case 'newer':
     case 'older':

@@ -81,9 +81,8 @@ export async function handle(
     const handled = isExcluded(route, claim.path, facts.local)
       ? excluded
       : await bringInLine(route, claim, { path: claim.path, key }, facts, { ...tools, uploads });
-    // A delete that is held may be so for weeks, and a person who discards it asks nothing of S3.
-    if (handled.end.kind === 'settled' || handled.end.kind === 'held')
-      await uploads.endLeft(route.destination);
+    // A delete may wait for weeks until a person answers.
+    if (['settled', 'absent', 'held'].includes(handled.end.kind)) await uploads.endLeft();
     const ended = withTail(handled, claim.path, tailIn(route, key));
     return facts.local.kind === 'file' ? { ...ended, isBack: true } : ended;
   } catch (error) {

@@ -13,9 +13,10 @@ import type { FolderDeletes } from './deletes.ts';
 import { Trouble } from './endpoint.ts';
 import { Recognition } from './recognition.ts';
 import { entryOf, type Handled } from './handled.ts';
-import { endLeftUploads, prepareStore, takeListing, Unenforceable } from './prepare.ts';
+import { prepareStore, takeListing, Unenforceable } from './prepare.ts';
 import { findOrigins, PendingOrigins } from './renames.ts';
 import type { Route } from './route.ts';
+import { endLeftUploads } from './upload-memory.ts';
 
 /** Ended changes wait at most this long to be recorded together: one fsync for all of them. */
 const recordAfterMs = 20;
@@ -74,7 +75,6 @@ export class Drain {
   readonly #startedMs: number;
   #oldestCompletionMs = Infinity;
   #prepared = false;
-  #hasEndedLeft = false;
   #preparing = false;
   #refused: string | undefined;
   #deniedInRow = 0;
@@ -236,7 +236,8 @@ export class Drain {
     this.#resuming = undefined;
     this.#halt = undefined;
     this.#interrupt = new AbortController();
-    this.#prepared = this.#hasEndedLeft = false;
+    this.#prepared = false;
+    this.route.leftUploadsDueMs = 0;
     this.route.capabilities = undefined;
     this.#recognition.forget();
     this.#reported = undefined;
@@ -298,9 +299,8 @@ export class Drain {
   }
 
   async #endLeft(): Promise<void> {
-    if (this.#hasEndedLeft) return;
+    if (this.#clock.now() < this.route.leftUploadsDueMs) return;
     await this.#ask(() => endLeftUploads(this.route, this.#options.journal));
-    this.#hasEndedLeft = true;
   }
 
   #haltFor(halt: Halt): void {
@@ -557,7 +557,8 @@ export class Drain {
     // What is ready cannot be claimed now: the end of something in flight wakes the drain.
     if (this.#queue.length > 0 || this.#room <= 0 || this.#othersAsk) return recordMs;
     const readyMs = this.#options.journal.nextReadyAtMs(this.route.routeId);
-    return Math.min(recordMs, Math.max(readyMs, this.#pausedUntilMs));
+    const dueMs = Math.min(readyMs, this.route.leftUploadsDueMs);
+    return Math.min(recordMs, Math.max(dueMs, this.#pausedUntilMs));
   }
 }
 

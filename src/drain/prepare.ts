@@ -3,7 +3,6 @@ import type { Capabilities } from '../core/capabilities.ts';
 import { Failure } from '../core/failure.ts';
 import { keyFor } from '../core/key.ts';
 import type { Journal } from '../journal/journal.ts';
-import { endUpload } from '../transfer/begun.ts';
 import { probe } from '../transfer/probe.ts';
 import { tailIn } from './keys.ts';
 import type { Route } from './route.ts';
@@ -109,18 +108,6 @@ function lack(route: Route, capabilities: Capabilities): string | undefined {
 
 function needsIfMatch({ judgement: { policy } }: Route): boolean {
   return policy === 'if-unchanged' || policy === 'newer-wins';
-}
-
-/**
- * Ends uploads in parts that another config or another store left behind: nobody would complete them, and their parts would
- * be paid for.
- * @throws Failure when the store cannot be asked
- */
-export async function endLeftUploads({ destination, destinationId }: Route, journal: Journal): Promise<void> {
-  for (const left of journal.uploads.left(destinationId)) {
-    await endUpload(destination, left);
-    journal.uploads.endLeft(destinationId, left);
-  }
 }
 
 /**

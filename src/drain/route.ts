@@ -51,4 +51,6 @@ export interface Route {
   capabilities: Capabilities | undefined;
   /** While that is being found out. */
   learning: Promise<Capabilities> | undefined;
+  /** When uploads that no change ends are looked for: at the start, and where one may have come late. */
+  leftUploadsDueMs: number;
 }

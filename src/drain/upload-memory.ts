@@ -1,12 +1,16 @@
-// What a claim's upload in parts leaves in the journal while it is under way.
+// What uploads in parts leave in the journal: what one needs to go on, and what is to be ended that no change ends.
 import type { Claim, Journal } from '../journal/journal.ts';
-import { endUpload } from '../transfer/begun.ts';
+import { endBegun, endUnknownUploads, endUpload } from '../transfer/begun.ts';
 import type { UploadMemory } from '../transfer/request.ts';
 import type { Route } from './route.ts';
 
+/** S3 refuses what was signed more than 15 minutes ago (RequestTimeTooSkewed): what is on its way for longer is lost. */
+const lateMs = 16 * 60_000;
+
 export type ClaimUploads = ReturnType<typeof uploadMemory>;
 
-export function uploadMemory({ clock }: Route, claim: Claim, journal: Journal) {
+export function uploadMemory(route: Route, claim: Claim, journal: Journal) {
+  const { clock } = route;
   const { routeId, path } = claim;
   let uploadRow: number | undefined;
   let completedRow: number | undefined;
@@ -30,6 +34,10 @@ export function uploadMemory({ clock }: Route, claim: Claim, journal: Journal) {
       if (uploadRow !== undefined) journal.uploads.end(uploadRow);
       uploadRow = undefined;
     },
+    doubt(key) {
+      journal.uploads.doubt(routeId, key, clock.now());
+      route.leftUploadsDueMs = Math.min(route.leftUploadsDueMs, clock.now() + lateMs);
+    },
   };
   return {
     ...memory,
@@ -38,11 +46,29 @@ export function uploadMemory({ clock }: Route, claim: Claim, journal: Journal) {
       completedRow = uploadRow;
     },
     /** Ends an upload that was begun for what the file was before. */
-    async endLeft(destination: Route['destination']): Promise<void> {
-      const left = journal.uploads.find(routeId, path);
-      if (!left || left.uploadRow === completedRow) return;
-      await endUpload(destination, left);
-      journal.uploads.end(left.uploadRow);
+    async endLeft(): Promise<void> {
+      const left = memory.find();
+      if (left && uploadRow !== completedRow) await endBegun(route.destination, left, memory);
     },
   };
+}
+
+/**
+ * Ends uploads in parts that nobody would complete, and whose parts would be paid for: what another config or another store
+ * left behind, and what the store was asked for and never named. Those are looked for until none can come any more.
+ * @throws Failure when the store cannot be asked
+ */
+export async function endLeftUploads(route: Route, { uploads }: Journal): Promise<void> {
+  const { destination, destinationId, clock } = route;
+  let dueMs = Infinity;
+  for (const left of uploads.left(destinationId)) {
+    const { key, uploadId, beganMs } = left;
+    if (uploadId !== '') await endUpload(destination, left);
+    else
+      await endUnknownUploads(destination, { key, beganMs, uploadId: uploads.underWay(destinationId, key) });
+    const mayComeLate = uploadId === '' && clock.now() < beganMs + lateMs;
+    if (mayComeLate) dueMs = Math.min(dueMs, beganMs + lateMs);
+    else uploads.endLeft(destinationId, left);
+  }
+  route.leftUploadsDueMs = dueMs;
 }

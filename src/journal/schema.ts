@@ -273,7 +273,8 @@ const steps: readonly string[] = [
   `,
   `
   -- Uploads in parts that no change ends any more: their folder left the config, its prefix is another one, or their store was
-  -- begun anew. Ended by the next start that has a way to their store.
+  -- begun anew. Ended by the next start that has a way to their store. With an empty upload_id: the store was asked for one and
+  -- may have made it, or make it still.
   CREATE TABLE left_upload (
     store      TEXT NOT NULL,      -- as in destination.identity
     key        TEXT NOT NULL,

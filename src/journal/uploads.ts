@@ -36,6 +36,7 @@ interface UploadRow extends FingerprintRow {
 /** An upload that no change ends any more. */
 export interface LeftUpload {
   readonly key: string;
+  /** '' for one that the store never named, if it made one. */
   readonly uploadId: string;
   readonly beganMs: number;
 }
@@ -124,6 +125,11 @@ export class Uploads {
     this.#sql.remove.run(uploadRow);
   }
 
+  /** The store may have made an upload to a key that it never named, or may be about to: it is to be ended. */
+  doubt(routeId: number, key: string, nowMs: number): void {
+    this.#sql.doubt.run(key, nowMs, routeId);
+  }
+
   /** Takes its uploads from a route that is about to be forgotten: they are to be ended. */
   leave(routeId: number): void {
     this.#sql.leave.run(routeId);
@@ -135,11 +141,16 @@ export class Uploads {
     for (const routeId of this.#sql.routes.all()) if (!routeIds.includes(routeId)) this.leave(routeId);
   }
 
-  /** Of the store that a destination is at. */
+  /** Those of the store that a destination is at. */
   left(destinationId: number): LeftUpload[] {
     return this.#sql.left
       .all(destinationId)
       .map(({ key, upload_id, created_at }) => ({ key, uploadId: upload_id, beganMs: created_at }));
+  }
+
+  /** The one that a change is sending to the key. */
+  underWay(destinationId: number, key: string): string | undefined {
+    return this.#sql.underWay.get(key, destinationId);
   }
 
   endLeft(destinationId: number, { key, uploadId }: LeftUpload): void {
@@ -191,11 +202,20 @@ function prepare(database: Database) {
        SELECT json_extract(route.identity, '$[0]'), key, upload_id, created_at
        FROM upload JOIN route USING (route_id) WHERE route_id = ?`,
     ),
+    doubt: database.prepare<[string, number, number]>(
+      `INSERT OR REPLACE INTO left_upload (store, key, upload_id, created_at)
+       SELECT json_extract(identity, '$[0]'), ?, '', ? FROM route WHERE route_id = ?`,
+    ),
     routes: database.prepare<[], number>('SELECT DISTINCT route_id FROM upload').pluck(),
     left: database.prepare<[number], { key: string; upload_id: string; created_at: number }>(
       `SELECT key, upload_id, created_at FROM left_upload
        WHERE store = (SELECT identity FROM destination WHERE destination_id = ?)`,
     ),
+    underWay: database
+      .prepare<[string, number], string>(
+        'SELECT upload_id FROM upload JOIN route USING (route_id) WHERE key = ? AND destination_id = ?',
+      )
+      .pluck(),
     endLeft: database.prepare<[number, string, string]>(
       `DELETE FROM left_upload WHERE store = (SELECT identity FROM destination WHERE destination_id = ?)
          AND key = ? AND upload_id = ?`,

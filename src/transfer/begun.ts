@@ -6,7 +6,7 @@ import { Failure, unlessDenied, unlessForbidden } from '../core/failure.ts';
 import type { FileState } from '../core/file.ts';
 import { holds, type ChecksumAlgorithm, type Precondition } from '../core/object.ts';
 import type { Destination, UploadHandle } from './destination.ts';
-import type { DescribedRequest, UploadIdentity } from './request.ts';
+import type { BegunRecord, DescribedRequest, UploadIdentity, UploadMemory } from './request.ts';
 
 /** @param file whose state the upload is of */
 export function identityOf(
@@ -31,7 +31,10 @@ export async function beginUpload(
       throw error;
     });
   // Before it is known by its name: should this fail, the next try ends every one that nobody knows.
-  if (retried) await endUnknownUploads(destination, { key, uploadId, beganMs });
+  if (retried) {
+    await endUnknownUploads(destination, { key, uploadId, beganMs });
+    memory.doubt(key);
+  }
   memory.created(uploadId);
   return { key, uploadId, ...begunWith(description, checksum) };
 }
@@ -40,13 +43,21 @@ export async function beginUpload(
  * Ends an upload that will not be completed: its parts would be paid for as long as it is there. Without the rights, or on
  * a store that cannot do it, a lifecycle rule of the bucket has to clear uploads away.
  */
-export async function endUpload(
+export async function endUpload(destination: Destination, upload: UploadHandle): Promise<void> {
+  await unlessForbidden(destination.abortUpload(upload));
+}
+
+/** Ends what an earlier try began. */
+export async function endBegun(
   destination: Destination,
-  upload: UploadHandle & { readonly beganMs?: number },
+  begun: BegunRecord,
+  memory: Pick<UploadMemory, 'end' | 'doubt'>,
 ): Promise<void> {
-  const { key, uploadId, beganMs = 0 } = upload;
-  if (uploadId === '') await endUnknownUploads(destination, { key, beganMs });
-  else await unlessForbidden(destination.abortUpload(upload));
+  if (begun.uploadId === '') {
+    await endUnknownUploads(destination, { key: begun.key, beganMs: begun.beganMs });
+    memory.doubt(begun.key);
+  } else await endUpload(destination, begun);
+  memory.end();
 }
 
 /** How far the clocks of a store and of this machine may differ here. */
@@ -56,9 +67,9 @@ const clocksDifferMs = 60_000;
  * Ends the uploads that we asked for and never heard of. They are to this key, not older than our asking, and empty: the
  * same may be true of one that somebody else began this moment, who loses nothing but the time to begin again.
  */
-async function endUnknownUploads(
+export async function endUnknownUploads(
   destination: Destination,
-  known: { readonly key: string; readonly uploadId?: string; readonly beganMs: number },
+  known: { readonly key: string; readonly uploadId?: string | undefined; readonly beganMs: number },
 ): Promise<void> {
   for (const upload of (await unlessForbidden(destination.listUploads(known.key))) ?? []) {
     if (upload.uploadId === known.uploadId || upload.initiatedMs < known.beganMs - clocksDifferMs) continue;

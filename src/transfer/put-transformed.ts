@@ -3,7 +3,7 @@
 import { addAbortSignal } from 'node:stream';
 import { Failure } from '../core/failure.ts';
 import type { Transform } from '../core/transform.ts';
-import { beginUpload, endUpload, identityOf, isRefusedAhead } from './begun.ts';
+import { beginUpload, endBegun, endUpload, identityOf, isRefusedAhead } from './begun.ts';
 import { algorithmFor } from './checksum.ts';
 import type { UploadHandle, WriteResult } from './destination.ts';
 import { describeContent } from './metadata.ts';
@@ -35,9 +35,7 @@ export async function putTransformed(request: DescribedRequest, file: OpenFile):
 
 async function endEarlier({ destination, memory }: DescribedRequest): Promise<void> {
   const begun = memory.find();
-  if (!begun) return;
-  await endUpload(destination, begun);
-  memory.end();
+  if (begun) await endBegun(destination, begun, memory);
 }
 
 /**

@@ -16,9 +16,11 @@ export interface UploadMemory {
   created(uploadId: string): void;
   recordParts(parts: readonly WrittenPart[]): void;
   end(): void;
+  /** The store may have made another one that nobody heard of, or may be about to: it is looked for again. */
+  doubt(key: string): void;
 }
 
-interface BegunRecord extends UploadHandle {
+export interface BegunRecord extends UploadHandle {
   readonly beganMs: number;
 }
 

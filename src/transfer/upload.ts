@@ -6,7 +6,7 @@ import { unfitness } from '../core/description.ts';
 import { Failure } from '../core/failure.ts';
 import { sameFingerprint } from '../core/file.ts';
 import { transformName } from '../core/transform.ts';
-import { beginUpload, begunWith, endUpload, identityOf, isRefusedAhead } from './begun.ts';
+import { beginUpload, begunWith, endBegun, endUpload, identityOf, isRefusedAhead } from './begun.ts';
 import { algorithmFor, checksumLike, checksumOf, compositeOf } from './checksum.ts';
 import type { UploadHandle, WrittenPart } from './destination.ts';
 import { describeContent, describeWrite } from './metadata.ts';
@@ -159,8 +159,7 @@ async function resume(
     begun.description === identity.description &&
     sameFingerprint(begun.file, identity.file);
   if (!same) {
-    await endUpload(destination, begun);
-    memory.end();
+    await endBegun(destination, begun, memory);
     return undefined;
   }
   const stored = await destination.listParts(begun);

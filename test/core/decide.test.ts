@@ -415,7 +415,7 @@ const tables: readonly Table[] = [
       [
         'somebody else put the same content there',
         given({ local: file(10), baseline: ours, remote: object(10, { mtime: 10 }), content: 'same' }),
-        settle('adopted', 'same', 'owned'),
+        adoptedByAll,
       ],
       [
         'it is the one that we left, after all',

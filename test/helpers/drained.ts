@@ -141,6 +141,7 @@ export class DrainedFolder {
       looksBeforeDelete: false,
       capabilities: undefined,
       learning: undefined,
+      leftUploadsDueMs: 0,
     };
   }
 

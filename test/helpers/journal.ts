@@ -15,7 +15,7 @@ export function identity(more: Partial<RouteIdentity> = {}): RouteIdentity {
     folderPath: '/srv/documents',
     destination: 'backup',
     store: 'aws/acme-backup',
-    identity: 'aws/acme-backup/web-1/',
+    identity: '["aws/acme-backup","web-1/"]',
     judgement: 'overwrite, content',
     ...more,
   };

@@ -44,6 +44,7 @@ export function memoryOfOne(): UploadMemory {
     created: (uploadId) => change({ uploadId }),
     recordParts: (parts) => change({ parts: [...(record?.parts ?? []), ...parts] }),
     end: () => (record = undefined),
+    doubt: () => undefined,
   };
 }
 

@@ -113,7 +113,7 @@ test('a journal of an older version is brought up to date, and not read before',
       INSERT INTO folder (folder_id, name, path) VALUES (1, 'documents', '/srv/documents');
       INSERT INTO destination (destination_id, name, identity) VALUES (1, 'backup', 'aws/acme-backup');
       INSERT INTO route (route_id, folder_id, destination_id, identity, judgement)
-        VALUES (1, 1, 1, 'aws/acme-backup/web-1/', 'overwrite, content');
+        VALUES (1, 1, 1, '["aws/acme-backup","web-1/"]', 'overwrite, content');
       INSERT INTO directory (dir_id, folder_id, path) VALUES (1, 1, '');
       INSERT INTO change (route_id, dir_id, name, state, generation, ready_at, since_at)
         VALUES (1, 1, 'a', 'claimed', 1, 0, 0);

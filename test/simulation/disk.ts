@@ -56,6 +56,8 @@ export class Disk {
   readonly absentSinceMs = new Map<string, number>();
   /** Paths of files that nobody removed: they went with their root, or are hidden by a file system. */
   readonly unmounted = new Set<string>();
+  /** Paths of files that nobody removed: they got another name. */
+  readonly renamed = new Set<string>();
   /** Asked before each call; throws what the call fails with. */
   onCall: (operation: Operation, path: string) => void = () => undefined;
   readonly #time: Time;
@@ -155,7 +157,9 @@ export class Disk {
     if (replaced === node) return;
     if (replaced?.type === 'directory' || (replaced && node.type === 'directory')) throw error('EEXIST', to);
     if (replaced) this.#unlink(target.at, target.directory, target.name, replaced, 'replaced');
+    const gone = node.type === 'directory' ? this.#filesBelow(from) : [from];
     this.#unlink(source.at, source.directory, source.name, node);
+    for (const file of gone) this.renamed.add(file);
     // Linux gives what is renamed another ctime, not another mtime.
     node.ctimeNs = this.#stampNs();
     this.#link(target.at, target.directory, target.name, node);
@@ -436,6 +440,7 @@ export class Disk {
   #shown(path: string, file: File): void {
     this.absentSinceMs.delete(path);
     this.unmounted.delete(path);
+    this.renamed.delete(path);
     const states = this.states.get(path) ?? new Set();
     states.add(digestOf(file.bytes));
     this.states.set(path, states);

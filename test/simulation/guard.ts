@@ -38,6 +38,8 @@ export class Guard {
   readonly #approved = new Set<string>();
   /** Keys of which a person said that they may be replaced or deleted. */
   readonly #overruled = new Set<string>();
+  /** Keys whose object a person left alone to what their file then was. */
+  readonly #leftTo = new Map<string, string>();
   /** Folder and destination to key to when it was deleted, as far as the journal knows. */
   readonly #deletedMs = new Map<Place, Map<string, number>>();
 
@@ -61,6 +63,13 @@ export class Guard {
   /** What a person says of a path is said of it at all destinations; here its keys are the same at each. */
   resolved(key: string, resolution: Resolution): void {
     if (resolution === 'overwrite') this.#overruled.add(key);
+    else this.#leftTo.set(key, this.#fileDigest(key));
+  }
+
+  #fileDigest(key: string): string {
+    const place = this.#places.find(({ prefix }) => key.startsWith(prefix))!;
+    const content = this.#disk.content(`${place.folder.path}/${key.slice(place.prefix.length)}`);
+    return content ? digestOf(content) : 'no file';
   }
 
   /** An older journal, and one that begins anew, know nothing of the deletes and the uploads that there were. */
@@ -97,7 +106,7 @@ export class Guard {
     if (this.#approved.has(`${store.name} ${key}`)) return;
     if (this.#disk.unmounted.has(absolute)) violated('its file went with the root, or with its file system');
     const deleted = this.#deletesOf(place);
-    if (this.#isRenamed(store, key)) return;
+    if (this.#isRenamed(place, store, key)) return;
     const recent =
       1 + [...deleted].filter(([each, ms]) => each !== key && this.#time.elapsedMs - ms < hourMs).length;
     if (recent > folder.maxDelete.count) violated(`it is the ${recent}th within an hour`);
@@ -126,7 +135,7 @@ export class Guard {
     if (isForeign && policy === 'if-unchanged' && !this.#states(place, key).has(digestOf(before.bytes)))
       this.onViolation(`S4: ${operation} to ${key}, where somebody else wrote`);
     if (after) return;
-    if (!this.#isRenamed(store, key) && !this.#approved.has(`${store.name} ${key}`))
+    if (!this.#isRenamed(place, store, key) && !this.#approved.has(`${store.name} ${key}`))
       this.#deletesOf(place).set(key, this.#time.elapsedMs);
     if (policy === 'overwrite') return;
     if (isForeign) this.onViolation(`S5: deletes ${key}, which somebody else wrote`);
@@ -175,7 +184,7 @@ export class Guard {
     const key = prefix + path;
     const content = this.#disk.content(`${folder.path}/${path}`)!;
     const object = store.current.get(key);
-    if (store.changedUnseen.has(key)) return;
+    if (store.changedUnseen.has(key) || this.#leftTo.get(key) === digestOf(content)) return;
     if (!object) {
       this.onViolation(`L1: ${key} is not in ${store.name} under ${to.policy}`);
       return;
@@ -189,12 +198,19 @@ export class Guard {
       this.onViolation(`S8: ${key} never had the ETag that the journal has`);
   }
 
-  /** The file is in S3 under another path, too, or was: its delete does not count. */
-  #isRenamed(store: Store, key: string): boolean {
-    const version = store.history.get(key)?.at(-1);
+  /**
+   * The file has another name by now, or is in S3 under one, or was: its delete does not count, whatever somebody else has
+   * put in its object's place since.
+   */
+  #isRenamed({ folder, prefix }: Place, store: Store, key: string): boolean {
+    if (this.#disk.renamed.has(`${folder.path}/${key.slice(prefix.length)}`)) return true;
+    const versions = store.history.get(key) ?? [];
     return [...store.history].some(
-      ([other, versions]) =>
-        other !== key && versions.some(({ bytes, by }) => by === 'us' && version?.bytes.equals(bytes)),
+      ([other, others]) =>
+        other !== key &&
+        others.some(
+          ({ bytes, by }) => by === 'us' && versions.some((version) => version.bytes.equals(bytes)),
+        ),
     );
   }
 

@@ -16,4 +16,10 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     seed: 239,
     found: 'a file that went with its directory while one of two destinations got it kept its object there',
   },
+  // test/core/decide.test.ts, "somebody else put the same content there"
+  { seed: 5092, found: 'the object of somebody else was deleted because it had been the same as the file' },
+  // test/drain/left-uploads.test.ts, "is looked for until none can come any more, and no longer"
+  { seed: 738, found: 'an upload was left that the store made after it had been looked for' },
+  // test/drain/left-uploads.test.ts, "an upload to an object whose delete waits for its second look is ended"
+  { seed: 2891, found: 'an upload was left whose file went, and whose delete was discarded' },
 ];

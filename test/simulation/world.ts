@@ -149,6 +149,7 @@ class World {
       if (!(await this.#answer())) break;
     }
     if (this.violations.length > 0) return;
+    await this.#awaitLate();
     this.guard.checkEquality(this.#daemon!, this.stores);
     await this.#checkRest(Math.max(scansMs, 300_000));
   }
@@ -174,6 +175,7 @@ class World {
     const drainedMs = this.time.elapsedMs - backMs;
     const failedAfterwards = this.trace.slice(handled).filter((line) => line.includes(': retry (')).length;
     while (await this.#answer()) await this.#becomeQuiet();
+    await this.#awaitLate();
     this.guard.checkEquality(this.#daemon!, this.stores);
     return {
       attemptsMs: asked.map((times) => times.map((ms) => ms - beganMs)),
@@ -626,6 +628,14 @@ class World {
     this.#violated(
       `not quiet ${quietWithinMs / 60_000} minutes after everything was mended: ${this.#unrest()}`,
     );
+  }
+
+  /** An upload that the store may have made when nobody waited for it any more is looked for once more, and then no more. */
+  async #awaitLate(): Promise<void> {
+    const { drains, journal } = this.#daemon!;
+    const left = () => drains.flatMap(({ route }) => journal.uploads.left(route.destinationId));
+    if (left().length > 0) await this.#pass(20 * 60_000, 'exactly');
+    if (left().length > 0) this.#violated(`uploads are still looked for: ${JSON.stringify(left())}`);
   }
 
   /** It waits for a person. */

@@ -120,6 +120,7 @@ const noMemory: UploadMemory = {
   created: () => undefined,
   recordParts: () => undefined,
   end: () => undefined,
+  doubt: () => undefined,
 };
 
 async function place(lines: string, legacy: LegacySwitch[] = []): Promise<Place> {

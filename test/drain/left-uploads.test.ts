@@ -1,0 +1,88 @@
+// Uploads in parts that no change ends: nobody would complete them, and S3 takes money for their parts.
+import { describe, expect, test } from 'vitest';
+import { systemClock } from '../../src/edge/clock.ts';
+import { drainedFolder, type DrainedFolder } from '../helpers/drained.ts';
+
+const minuteMs = 60_000;
+const large = Buffer.alloc(9 * 1024 ** 2);
+
+/** A folder whose large file is in S3, although the answer to the request for its upload was lost. */
+async function folderOfLostAnswer() {
+  const folder = await drainedFolder();
+  let aheadMs = 0;
+  folder.route = { ...folder.route, clock: { ...systemClock, now: () => Date.now() + aheadMs } };
+  const lost = { kind: 'commit-then-drop', operation: 'CreateMultipartUpload', times: 1 } as const;
+  folder.bucket.server.faults.add(lost);
+  folder.write('a', large);
+  expect(await folder.drained()).toEqual({ a: 'uploaded (new)' });
+  expect(folder.bucket.uploads).toEqual([]);
+  folder.bucket.server.clearRequests();
+  return { folder, pass: (ms: number) => void (aheadMs += ms) };
+}
+
+/** One that was on its way all the time, as it were. */
+async function comesLate({ route }: DrainedFolder): Promise<void> {
+  await route.destination.createUpload('files/a', { metadata: {}, tags: {} }, 'none');
+}
+
+describe('an upload whose name nobody heard', () => {
+  test('is looked for until none can come any more, and no longer', async () => {
+    const { folder, pass } = await folderOfLostAnswer();
+    await folder.drained();
+    expect(folder.bucket.count('ListMultipartUploads')).toBe(0);
+    await comesLate(folder);
+    pass(16 * minuteMs);
+    await folder.drained();
+    expect(folder.bucket.uploads).toEqual([]);
+    folder.bucket.server.clearRequests();
+    pass(16 * minuteMs);
+    await folder.drained();
+    expect(folder.bucket.server.counts()).toEqual({});
+  });
+
+  test('is looked for by the next start, too, and is still not forgotten then', async () => {
+    const { folder } = await folderOfLostAnswer();
+    for (const _start of [1, 2]) {
+      await comesLate(folder);
+      folder.restart();
+      await folder.drained();
+      expect(folder.bucket.uploads).toEqual([]);
+    }
+  });
+
+  test('is told from one that is under way to the same key', async () => {
+    const { folder } = await folderOfLostAnswer();
+    const full = { kind: 'answer', operation: 'UploadPart', status: 507, code: 'Full', times: 3 } as const;
+    folder.bucket.server.faults.add(full);
+    folder.write('a', Buffer.alloc(9 * 1024 ** 2, 1));
+    expect(await folder.drained()).toMatchObject({ a: expect.stringMatching(/^retry/) as string });
+    expect(folder.bucket.uploads).toEqual(['files/a']);
+    folder.bucket.server.clearRequests();
+    folder.restart();
+    folder.journal.retry(folder.route.routeId, Date.now());
+    await folder.drained();
+    expect(folder.bucket.count('AbortMultipartUpload')).toBe(0);
+    expect(folder.bucket.count('CompleteMultipartUpload')).toBe(1);
+  });
+});
+
+test.each([
+  ['waits for its second look', { deleteGraceMs: minuteMs }, 'unchanged (delete-grace)'],
+  ['is held', { maxDelete: { count: 0, percent: 100 } }, 'held (too-many)'],
+  ['has gone', {}, 'deleted (deleted-locally)'],
+] as const)('an upload to an object whose delete %s is ended', async (_what, options, outcome) => {
+  const folder = await drainedFolder({ delete: 'propagate', ...options });
+  for (const name of ['a', 'b']) folder.write(name, name);
+  await folder.drained();
+  const full = { kind: 'answer', operation: 'UploadPart', status: 507, code: 'Full', times: 3 } as const;
+  folder.bucket.server.faults.add(full);
+  folder.write('a', large);
+  expect(await folder.drained()).toMatchObject({ a: expect.stringMatching(/^retry/) as string });
+  expect(folder.bucket.uploads).toEqual(['files/a']);
+  const handled = folder.reports.length;
+  folder.run();
+  folder.remove('a');
+  await folder.untilHandled(handled + 1);
+  expect(folder.reports.at(-1)).toMatchObject({ path: 'a', words: outcome });
+  expect(folder.bucket.uploads).toEqual([]);
+});
