@@ -6,15 +6,18 @@ import { drainedFolder, type DrainedFolder } from '../helpers/drained.ts';
 const minuteMs = 60_000;
 const large = Buffer.alloc(9 * 1024 ** 2);
 
-/** A folder whose large file is in S3, although the answer to the request for its upload was lost. */
-async function folderOfLostAnswer() {
+/** A folder whose large file is in S3, although answers to requests for its upload were lost. */
+async function folderOfLostAnswer(times = 1) {
   const folder = await drainedFolder();
   let aheadMs = 0;
   folder.route = { ...folder.route, clock: { ...systemClock, now: () => Date.now() + aheadMs } };
-  const lost = { kind: 'commit-then-drop', operation: 'CreateMultipartUpload', times: 1 } as const;
+  const lost = { kind: 'commit-then-drop', operation: 'CreateMultipartUpload', times } as const;
   folder.bucket.server.faults.add(lost);
   folder.write('a', large);
   expect(await folder.drained()).toEqual({ a: 'uploaded (new)' });
+  expect(folder.reports.map(({ outcome }) => outcome)).toEqual(
+    times === 1 ? ['uploaded'] : ['retry', 'uploaded'],
+  );
   expect(folder.bucket.uploads).toEqual([]);
   folder.bucket.server.clearRequests();
   return { folder, pass: (ms: number) => void (aheadMs += ms) };
@@ -26,8 +29,11 @@ async function comesLate({ route }: DrainedFolder): Promise<void> {
 }
 
 describe('an upload whose name nobody heard', () => {
-  test('is looked for until none can come any more, and no longer', async () => {
-    const { folder, pass } = await folderOfLostAnswer();
+  test.each([
+    ['one try', 1],
+    ['all that the SDK makes', 3],
+  ])('in %s is looked for until none can come any more, and no longer', async (_tries, times) => {
+    const { folder, pass } = await folderOfLostAnswer(times);
     await folder.drained();
     expect(folder.bucket.count('ListMultipartUploads')).toBe(0);
     await comesLate(folder);
