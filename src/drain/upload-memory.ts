@@ -60,15 +60,15 @@ export function uploadMemory(route: Route, claim: Claim, journal: Journal) {
  */
 export async function endLeftUploads(route: Route, { uploads }: Journal): Promise<void> {
   const { destination, destinationId, clock } = route;
-  let dueMs = Infinity;
   for (const left of uploads.left(destinationId)) {
     const { key, uploadId, beganMs } = left;
+    const underWay = uploads.underWay(destinationId, key);
     if (uploadId !== '') await endUpload(destination, left);
-    else
-      await endUnknownUploads(destination, { key, beganMs, uploadId: uploads.underWay(destinationId, key) });
+    else await endUnknownUploads(destination, { key, beganMs, uploadId: underWay });
     const mayComeLate = uploadId === '' && clock.now() < beganMs + lateMs;
-    if (mayComeLate) dueMs = Math.min(dueMs, beganMs + lateMs);
-    else uploads.endLeft(destinationId, left);
+    if (!mayComeLate) uploads.endLeft(destinationId, left);
   }
-  route.leftUploadsDueMs = dueMs;
+  // With those that came meanwhile: changes go on while the store is asked.
+  const dueMs = uploads.left(destinationId).map(({ beganMs }) => beganMs + lateMs);
+  route.leftUploadsDueMs = Math.min(...dueMs);
 }

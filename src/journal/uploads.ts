@@ -153,8 +153,9 @@ export class Uploads {
     return this.#sql.underWay.get(key, destinationId);
   }
 
-  endLeft(destinationId: number, { key, uploadId }: LeftUpload): void {
-    this.#sql.endLeft.run(destinationId, key, uploadId);
+  /** It was ended. One of the same key that came into doubt meanwhile is not. */
+  endLeft(destinationId: number, { key, uploadId, beganMs }: LeftUpload): void {
+    this.#sql.endLeft.run(destinationId, key, uploadId, beganMs);
   }
 }
 
@@ -216,9 +217,9 @@ function prepare(database: Database) {
         'SELECT upload_id FROM upload JOIN route USING (route_id) WHERE key = ? AND destination_id = ?',
       )
       .pluck(),
-    endLeft: database.prepare<[number, string, string]>(
+    endLeft: database.prepare<[number, string, string, number]>(
       `DELETE FROM left_upload WHERE store = (SELECT identity FROM destination WHERE destination_id = ?)
-         AND key = ? AND upload_id = ?`,
+         AND key = ? AND upload_id = ? AND created_at = ?`,
     ),
     remove: database.prepare<[number]>('DELETE FROM upload WHERE upload_row = ?'),
   };

@@ -1,5 +1,5 @@
 // Uploads in parts that no change ends: nobody would complete them, and S3 takes money for their parts.
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { systemClock } from '../../src/edge/clock.ts';
 import { drainedFolder, type DrainedFolder } from '../helpers/drained.ts';
 
@@ -54,6 +54,21 @@ describe('an upload whose name nobody heard', () => {
       await folder.drained();
       expect(folder.bucket.uploads).toEqual([]);
     }
+  });
+
+  test('is not forgotten when it comes into doubt while others are looked for', async () => {
+    const { folder, pass } = await folderOfLostAnswer();
+    const { routeId, destination } = folder.route;
+    const search = vi.spyOn(destination, 'listUploads').mockImplementationOnce((key) => {
+      folder.journal.uploads.doubt(routeId, key, Date.now());
+      return Promise.resolve([]);
+    });
+    pass(16 * minuteMs);
+    await folder.drained();
+    expect(search).toHaveBeenCalledTimes(1);
+    await comesLate(folder);
+    await folder.drained();
+    expect(folder.bucket.uploads).toEqual([]);
   });
 
   test('is told from one that is under way to the same key', async () => {
