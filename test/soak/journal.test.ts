@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline';
 import Database from 'better-sqlite3';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { Journal, journalFile } from '../../src/journal/journal.ts';
+import { atScale } from '../helpers/scale.ts';
 import { temporaryDirectory } from '../helpers/temporary.ts';
 import { noCommand, noRoot } from '../system/harness.ts';
 
@@ -50,7 +51,7 @@ const calls = ['fsync', 'pwrite64'] as const;
 describe.skipIf(noCommand('strace'))('what was acknowledged is there', () => {
   /** Making the tables alone writes more pages than a writer's first minutes. */
   const points = { fsync: 40, pwrite64: 240 };
-  const every = { fsync: 1, pwrite64: 4 };
+  const every = { fsync: 1, pwrite64: atScale(4, 4, 1) };
 
   test.each(calls)('after SIGKILL at calls of %s', (call) => {
     const kills = Array.from({ length: points[call] / every[call] }, (_, index) => 1 + index * every[call]);
