@@ -25,12 +25,20 @@ const sliceMs = 8;
 export class Listings {
   readonly #waiting: Listing[] = [];
   #isRunning = false;
+  #count = 0;
 
   list(directory: string, options: ListingOptions): Listing {
     const listing = new Listing(directory, options);
     this.#waiting.push(listing);
     this.#runSoon();
     return listing;
+  }
+
+  /** How many were read since it was asked last. */
+  takeCount(): number {
+    const count = this.#count;
+    this.#count = 0;
+    return count;
   }
 
   #runSoon(): void {
@@ -40,6 +48,7 @@ export class Listings {
       const endsAtMs = performance.now() + sliceMs;
       for (let next = this.#waiting.pop(); next; next = this.#waiting.pop()) {
         next.read();
+        this.#count += 1;
         if (performance.now() >= endsAtMs) break;
       }
       this.#isRunning = false;

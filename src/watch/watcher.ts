@@ -7,6 +7,7 @@
 // members that chokidar calls internal, so it is used with the one version that the tests know, and on Linux.
 import { FSWatcher, type ChokidarOptions } from 'chokidar';
 import { lstatSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { directoryOf, nameOf } from '../core/key.ts';
 import { Listings } from './listing.ts';
 import type { Extent } from './scan.ts';
@@ -67,17 +68,35 @@ export function openWatcher(
   watcher.on('error', (error) => events.failed(error instanceof Error ? error : new Error(String(error))));
 
   const { promise: ready, resolve } = Promise.withResolvers<void>();
-  watcher.once('ready', resolve);
+  const patience = setInterval(() => {
+    if (!(watcher instanceof DirectoryWatcher) || watcher.hasListed()) return;
+    events.failed(new Error('it did not get ready'));
+    waitNoMore();
+  }, patienceMs).unref();
+  const waitNoMore = (): void => {
+    clearInterval(patience);
+    resolve();
+  };
+  watcher.once('ready', waitNoMore);
   selection.enter(root, '');
   watcher.add(root);
   return {
     ready,
     close: async () => {
-      await watcher.close();
-      resolve();
+      await Promise.race([watcher.close(), sleep(closeMaxMs, undefined, { ref: false })]);
+      waitNoMore();
     },
   };
 }
+
+/**
+ * Chokidar lets go of its handles at once, and then waits for its own tasks. Where directories are exchanged for others
+ * while it looks at them, some of those never end (test/system/deputy.test.ts on a busy machine, 1 of 10 times): the folder
+ * would wait for them and see nothing any more.
+ */
+const closeMaxMs = 1_000;
+/** The same before it is ready; a large tree takes its time, but is listed meanwhile. */
+const patienceMs = 10_000;
 
 /** The version whose internals `DirectoryWatcher` builds upon; package.json asks for exactly this one. */
 const knownVersion = '6.0.0';
@@ -184,6 +203,11 @@ class DirectoryWatcher extends FSWatcher {
   constructor(places: Places) {
     super(optionsFor(places, 'directories'));
     this.#places = places;
+  }
+
+  /** Whether directories were listed since it was asked last. */
+  hasListed(): boolean {
+    return this.#listings.takeCount() > 0;
   }
 
   /** Called for every event, right before the engine gets it. */

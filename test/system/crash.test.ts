@@ -79,7 +79,7 @@ describe.skipIf(noLocalServer)('killed', () => {
       );
       store.forget();
       await home.once();
-      expect(store.counts).toStrictEqual({});
+      expect(store.countsButSearches).toStrictEqual({});
     },
     300_000 + kills * 6_000,
   );
