@@ -56,6 +56,9 @@ const clockTickMs = 20;
 /** When a file is looked at again whose key another one is just being sent to. */
 const keyInFlightMs = 100;
 
+/** Ends after which nothing goes on with an upload. A delete may wait for weeks until a person answers. */
+const endsUpload: ReadonlySet<Handled['end']['kind']> = new Set(['settled', 'absent', 'held']);
+
 /** How often a refused precondition may lead to another decision before the change waits. */
 const roundsMax = 4;
 
@@ -81,8 +84,7 @@ export async function handle(
     const handled = isExcluded(route, claim.path, facts.local)
       ? excluded
       : await bringInLine(route, claim, { path: claim.path, key }, facts, { ...tools, uploads });
-    // A delete may wait for weeks until a person answers.
-    if (['settled', 'absent', 'held'].includes(handled.end.kind)) await uploads.endLeft();
+    if (endsUpload.has(handled.end.kind)) await uploads.endLeft();
     const ended = withTail(handled, claim.path, tailIn(route, key));
     return facts.local.kind === 'file' ? { ...ended, isBack: true } : ended;
   } catch (error) {

@@ -1,6 +1,6 @@
 // What uploads in parts leave in the journal: what one needs to go on, and what is to be ended that no change ends.
 import type { Claim, Journal } from '../journal/journal.ts';
-import { endBegun, endUnknownUploads, endUpload } from '../transfer/begun.ts';
+import { endBegun, endUpload } from '../transfer/begun.ts';
 import type { UploadMemory } from '../transfer/request.ts';
 import type { Route } from './route.ts';
 
@@ -61,11 +61,8 @@ export function uploadMemory(route: Route, claim: Claim, journal: Journal) {
 export async function endLeftUploads(route: Route, { uploads }: Journal): Promise<void> {
   const { destination, destinationId, clock } = route;
   for (const left of uploads.left(destinationId)) {
-    const { key, uploadId, beganMs } = left;
-    const underWay = uploads.underWay(destinationId, key);
-    if (uploadId !== '') await endUpload(destination, left);
-    else await endUnknownUploads(destination, { key, beganMs, uploadId: underWay });
-    const mayComeLate = uploadId === '' && clock.now() < beganMs + lateMs;
+    await endUpload(destination, left, uploads.underWay(destinationId, left.key));
+    const mayComeLate = left.uploadId === '' && clock.now() < left.beganMs + lateMs;
     if (!mayComeLate) uploads.endLeft(destinationId, left);
   }
   // With those that came meanwhile: changes go on while the store is asked.

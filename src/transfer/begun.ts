@@ -32,7 +32,7 @@ export async function beginUpload(
     });
   // Before it is known by its name: should this fail, the next try ends every one that nobody knows.
   if (retried) {
-    await endUnknownUploads(destination, { key, uploadId, beganMs });
+    await endUnnamed(destination, { key, beganMs }, uploadId);
     memory.doubt(key);
   }
   memory.created(uploadId);
@@ -42,9 +42,17 @@ export async function beginUpload(
 /**
  * Ends an upload that will not be completed: its parts would be paid for as long as it is there. Without the rights, or on
  * a store that cannot do it, a lifecycle rule of the bucket has to clear uploads away.
+ * @param upload by its name, or without one as far as the store made any
+ * @param other name of one to the same key that goes on
  */
-export async function endUpload(destination: Destination, upload: UploadHandle): Promise<void> {
-  await unlessForbidden(destination.abortUpload(upload));
+export async function endUpload(
+  destination: Destination,
+  upload: UploadHandle & { readonly beganMs?: number },
+  other?: string,
+): Promise<void> {
+  const { key, uploadId, beganMs = 0 } = upload;
+  if (uploadId === '') await endUnnamed(destination, { key, beganMs }, other);
+  else await unlessForbidden(destination.abortUpload(upload));
 }
 
 /** Ends what an earlier try began. */
@@ -53,10 +61,8 @@ export async function endBegun(
   begun: BegunRecord,
   memory: Pick<UploadMemory, 'end' | 'doubt'>,
 ): Promise<void> {
-  if (begun.uploadId === '') {
-    await endUnknownUploads(destination, { key: begun.key, beganMs: begun.beganMs });
-    memory.doubt(begun.key);
-  } else await endUpload(destination, begun);
+  await endUpload(destination, begun);
+  if (begun.uploadId === '') memory.doubt(begun.key);
   memory.end();
 }
 
@@ -67,12 +73,13 @@ const clocksDifferMs = 60_000;
  * Ends the uploads that we asked for and never heard of. They are to this key, not older than our asking, and empty: the
  * same may be true of one that somebody else began this moment, who loses nothing but the time to begin again.
  */
-export async function endUnknownUploads(
+async function endUnnamed(
   destination: Destination,
-  known: { readonly key: string; readonly uploadId?: string | undefined; readonly beganMs: number },
+  { key, beganMs }: { readonly key: string; readonly beganMs: number },
+  other: string | undefined,
 ): Promise<void> {
-  for (const upload of (await unlessForbidden(destination.listUploads(known.key))) ?? []) {
-    if (upload.uploadId === known.uploadId || upload.initiatedMs < known.beganMs - clocksDifferMs) continue;
+  for (const upload of (await unlessForbidden(destination.listUploads(key))) ?? []) {
+    if (upload.uploadId === other || upload.initiatedMs < beganMs - clocksDifferMs) continue;
     const parts = await unlessForbidden(destination.listParts(upload));
     if (parts?.length === 0) await unlessForbidden(destination.abortUpload(upload));
   }

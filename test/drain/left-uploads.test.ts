@@ -28,6 +28,15 @@ async function comesLate({ route }: DrainedFolder): Promise<void> {
   await route.destination.createUpload('files/a', { metadata: {}, tags: {} }, 'none');
 }
 
+/** An upload that fails half-way, and stays in the store to be gone on with. */
+async function interrupt(folder: DrainedFolder, content: Buffer): Promise<void> {
+  const full = { kind: 'answer', operation: 'UploadPart', status: 507, code: 'Full', times: 3 } as const;
+  folder.bucket.server.faults.add(full);
+  folder.write('a', content);
+  expect(await folder.drained()).toMatchObject({ a: expect.stringMatching(/^retry/) as string });
+  expect(folder.bucket.uploads).toEqual(['files/a']);
+}
+
 describe('an upload whose name nobody heard', () => {
   test.each([
     ['one try', 1],
@@ -73,11 +82,7 @@ describe('an upload whose name nobody heard', () => {
 
   test('is told from one that is under way to the same key', async () => {
     const { folder } = await folderOfLostAnswer();
-    const full = { kind: 'answer', operation: 'UploadPart', status: 507, code: 'Full', times: 3 } as const;
-    folder.bucket.server.faults.add(full);
-    folder.write('a', Buffer.alloc(9 * 1024 ** 2, 1));
-    expect(await folder.drained()).toMatchObject({ a: expect.stringMatching(/^retry/) as string });
-    expect(folder.bucket.uploads).toEqual(['files/a']);
+    await interrupt(folder, Buffer.alloc(9 * 1024 ** 2, 1));
     folder.bucket.server.clearRequests();
     folder.restart();
     folder.journal.retry(folder.route.routeId, Date.now());
@@ -95,11 +100,7 @@ test.each([
   const folder = await drainedFolder({ delete: 'propagate', ...options });
   for (const name of ['a', 'b']) folder.write(name, name);
   await folder.drained();
-  const full = { kind: 'answer', operation: 'UploadPart', status: 507, code: 'Full', times: 3 } as const;
-  folder.bucket.server.faults.add(full);
-  folder.write('a', large);
-  expect(await folder.drained()).toMatchObject({ a: expect.stringMatching(/^retry/) as string });
-  expect(folder.bucket.uploads).toEqual(['files/a']);
+  await interrupt(folder, large);
   const handled = folder.reports.length;
   folder.run();
   folder.remove('a');

@@ -63,13 +63,11 @@ export class Guard {
   /** What a person says of a path is said of it at all destinations; here its keys are the same at each. */
   resolved(key: string, resolution: Resolution): void {
     if (resolution === 'overwrite') this.#overruled.add(key);
-    else this.#leftTo.set(key, this.#fileDigest(key));
-  }
-
-  #fileDigest(key: string): string {
-    const place = this.#places.find(({ prefix }) => key.startsWith(prefix))!;
-    const content = this.#disk.content(`${place.folder.path}/${key.slice(place.prefix.length)}`);
-    return content ? digestOf(content) : 'no file';
+    else {
+      const place = this.#places.find(({ prefix }) => key.startsWith(prefix))!;
+      const content = this.#disk.content(fileOf(place, key));
+      this.#leftTo.set(key, content ? digestOf(content) : 'no file');
+    }
   }
 
   /** An older journal, and one that begins anew, know nothing of the deletes and the uploads that there were. */
@@ -94,10 +92,10 @@ export class Guard {
 
   /** S5 and S6, at the last moment at which the daemon could have looked. */
   #askedToDelete(place: Place, store: Store, key: string): void {
-    const { folder, to, prefix } = place;
+    const { folder, to } = place;
     const violated = (what: string) => this.onViolation(`S5: deletes ${key} in ${store.name}: ${what}`);
     if (to.delete === 'keep') return this.onViolation(`S6: deletes ${key} although deletes are kept`);
-    const absolute = `${folder.path}/${key.slice(prefix.length)}`;
+    const absolute = fileOf(place, key);
     if (this.#disk.content(absolute)) return violated('its file is there');
     const absentSinceMs = this.#disk.absentSinceMs.get(absolute);
     if (absentSinceMs === undefined) return violated('there never was a file');
@@ -202,8 +200,8 @@ export class Guard {
    * The file has another name by now, or is in S3 under one, or was: its delete does not count, whatever somebody else has
    * put in its object's place since.
    */
-  #isRenamed({ folder, prefix }: Place, store: Store, key: string): boolean {
-    if (this.#disk.renamed.has(`${folder.path}/${key.slice(prefix.length)}`)) return true;
+  #isRenamed(place: Place, store: Store, key: string): boolean {
+    if (this.#disk.renamed.has(fileOf(place, key))) return true;
     const versions = store.history.get(key) ?? [];
     return [...store.history].some(
       ([other, others]) =>
@@ -226,9 +224,8 @@ export class Guard {
   }
 
   /** Everything that a key's file ever was. */
-  #states({ folder, prefix }: Place, key: string): ReadonlySet<string> {
-    const path = key.slice(prefix.length).replace(/\.conflict-.*$/, '');
-    return this.#disk.states.get(`${folder.path}/${path}`) ?? new Set();
+  #states(place: Place, key: string): ReadonlySet<string> {
+    return this.#disk.states.get(fileOf(place, key).replace(/\.conflict-.*$/, '')) ?? new Set();
   }
 
   #placeOf(store: Store, key: string): Place | undefined {
@@ -241,4 +238,9 @@ export class Guard {
         to.destination === store.name && to.delete === 'archive' && key.startsWith(folder.archivePrefix),
     );
   }
+}
+
+/** The path of the file that a key stands for. */
+function fileOf({ folder, prefix }: Place, key: string): string {
+  return `${folder.path}/${key.slice(prefix.length)}`;
 }

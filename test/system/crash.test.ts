@@ -80,6 +80,9 @@ describe.skipIf(noLocalServer)('killed', () => {
       store.forget();
       await home.once();
       expect(store.countsButSearches).toStrictEqual({});
+      expect(store.counts['ListMultipartUploads'] ?? 0, 'at most one for the large file').toBeLessThanOrEqual(
+        1,
+      );
     },
     300_000 + kills * 6_000,
   );
